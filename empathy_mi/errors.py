@@ -1,0 +1,12 @@
+"""The one exception type for bad input."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """A value from the user cannot be used.
+
+    The message is one sentence that names the value, says what was expected and what to do.
+    It is raised before any long work starts; the command line prints it without a traceback
+    and exits with status 2.
+    """
