@@ -1,0 +1,253 @@
+"""Residual streams of contrastive pairs: extracted once, pooled on the fly, kept in a store.
+
+A forward pass stops after the highest layer asked for and forms no logits. Each hook reduces
+[batch, pos, d] to [batch, d] where it fires, so nothing of size [texts, pos, layers, d] is held.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from empathy_mi.errors import InputError
+from empathy_mi.hooks import resid_post, resolve_layers
+from empathy_mi.io import digest, read_tensors, write_tensors
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.pairs import ContrastivePair, Pairs
+from empathy_mi.progress import track
+from empathy_mi.tokens import encode, encode_completion, encode_prompt, pad, pad_id
+
+Pooling = Literal["mean", "last"]
+Context = Literal["prompt", "none"]
+_STORE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Pooled residual streams of both sides of each pair.
+
+    Attributes:
+        empathic: residual of the empathic texts, float32.
+        non_empathic: residual of the other texts, float32.
+        norm: median norm of a completion token's residual, over all texts.
+        layers: what the layer axis means: layer L is the output of block L.
+        pairs: the pairs, in order.
+        pooling: "mean" over completion tokens, or "last".
+        context: "prompt" (completion read after its prompt) or "none" (completion alone).
+        model: name of the model.
+        fingerprint: of the model's weights.
+        processing: weight processing found on the model; empty for raw weights.
+    """
+
+    empathic: Float[Tensor, "pair layer d"]
+    non_empathic: Float[Tensor, "pair layer d"]
+    norm: Float[Tensor, "layer"]
+    layers: tuple[int, ...]
+    pairs: Pairs
+    pooling: Pooling
+    context: Context
+    model: str
+    fingerprint: str
+    processing: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def train(self) -> Activations:
+        """The pairs of the train split."""
+        return self.where(lambda pair: pair.split == "train")
+
+    @property
+    def test(self) -> Activations:
+        """The pairs of the test split."""
+        return self.where(lambda pair: pair.split == "test")
+
+    def where(self, keep: Callable[[ContrastivePair], bool]) -> Activations:
+        """The pairs for which `keep` holds.
+
+        Raises:
+            InputError: that is none of them.
+        """
+        index = [i for i, pair in enumerate(self.pairs) if keep(pair)]
+        if not index:
+            raise InputError("no pair is left: the activations hold none of that split or kind.")
+        return replace(
+            self,
+            empathic=self.empathic[index],
+            non_empathic=self.non_empathic[index],
+            pairs=Pairs([self.pairs[i] for i in index], name=self.pairs.name),
+        )
+
+    @property
+    def scenarios(self) -> list[str]:
+        """The scenario of each pair."""
+        return [pair.scenario for pair in self.pairs]
+
+
+def extract_activations(
+    model: Any,
+    pairs: Pairs,
+    *,
+    layers: Iterable[int] | int | None = None,
+    pooling: Pooling = "mean",
+    context: Context = "prompt",
+    max_tokens: int = 8192,
+    cache: str | Path | None = None,
+) -> Activations:
+    """Read the residual stream at the completions of all pairs.
+
+    Args:
+        model: what `load_model` returns, or a model that you built.
+        pairs: the pairs; their prompts are used with `context="prompt"`.
+        layers: layers to read; None is the study's 8-24.
+        pooling: "mean" over completion tokens (prompt, template and padding left out) or "last".
+        context: "prompt", or "none" to feed the completion alone as in the paper; the first
+            token, an attention sink there, is then left out of the mean.
+        max_tokens: token budget of one forward pass.
+        cache: folder of the store; None is the default one (see `cache_dir`).
+
+    Returns:
+        Activations in float32 on the CPU.
+
+    Raises:
+        InputError: a layer is outside the model, a text is longer than the model's context, or
+            an option is unknown.
+    """
+    adapter = adapt(model)
+    chosen = resolve_layers(layers, adapter.n_layers)
+    _check_option("pooling", pooling, ("mean", "last"))
+    _check_option("context", context, ("prompt", "none"))
+    key = digest(_STORE_VERSION, adapter.fingerprint, str(adapter.dtype), pairs.digest,
+                 pooling, context)  # fmt: skip
+    folder = (cache_dir() if cache is None else Path(cache)) / "activations" / key
+    missing = [layer for layer in chosen if not _stored(folder, layer).is_file()]
+    if missing:
+        rows = [_Row.of(adapter, p, text, context) for p in pairs
+                for text in (p.empathic, p.non_empathic)]  # fmt: skip
+        _check_length(rows, adapter.n_ctx)
+        pooled, norms = _extract(adapter, rows, missing, pooling, max_tokens)
+        about = {"model": adapter.name, "pairs": pairs.digest, "pooling": pooling}
+        for i, layer in enumerate(missing):
+            tensors = {"pooled": pooled[:, i].contiguous(), "norm": norms[i]}
+            write_tensors(_stored(folder, layer), tensors, {**about, "layer": layer})
+    stored = [read_tensors(_stored(folder, layer))[0] for layer in chosen]
+    texts = torch.stack([entry["pooled"] for entry in stored], dim=1)
+    return Activations(
+        empathic=texts[0::2],
+        non_empathic=texts[1::2],
+        norm=torch.stack([entry["norm"] for entry in stored]),
+        layers=chosen,
+        pairs=pairs,
+        pooling=pooling,
+        context=context,
+        model=adapter.name,
+        fingerprint=adapter.fingerprint,
+        processing=adapter.processing,
+    )
+
+
+def cache_dir() -> Path:
+    """Where the store lies: EMPATHY_MI_CACHE, a checkout's `cache/`, or ~/.cache/empathy-mi."""
+    if configured := os.environ.get("EMPATHY_MI_CACHE"):
+        return Path(configured)
+    checkout = Path(__file__).parents[1]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "cache").is_dir():
+        return checkout / "cache"
+    return Path.home() / ".cache" / "empathy-mi"
+
+
+def _stored(folder: Path, layer: int) -> Path:
+    return folder / f"layer-{layer:03d}.safetensors"
+
+
+def _check_option(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"unknown {name} {value!r}: use {' or '.join(map(repr, known))}.")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Token ids of one text, and where the pooled span begins."""
+
+    ids: list[int]
+    start: int
+    pair: str
+
+    @staticmethod
+    def of(adapter: Adapter, pair: ContrastivePair, text: str, context: Context) -> _Row:
+        tokenizer = adapter.tokenizer
+        if context == "none":
+            return _Row(encode(tokenizer, text), 1, pair.id)
+        prompt = encode_prompt(tokenizer, pair.prompt, pair.system)
+        return _Row(prompt + encode_completion(tokenizer, text), len(prompt), pair.id)
+
+
+def _check_length(rows: Sequence[_Row], n_ctx: int) -> None:
+    for row in rows:
+        if len(row.ids) > n_ctx:
+            raise InputError(
+                f"pair {row.pair!r} is {len(row.ids)} tokens long, the model reads {n_ctx}: "
+                "shorten its texts or load the model with a larger n_ctx."
+            )
+        if len(row.ids) <= row.start:
+            raise InputError(f"pair {row.pair!r} has a text of one token: make it longer.")
+
+
+def _batches(rows: Sequence[_Row], max_tokens: int) -> list[list[int]]:
+    """Row indices in order of length, as many a batch as `max_tokens` allows."""
+    batches: list[list[int]] = [[]]
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i].ids)):
+        if batches[-1] and (len(batches[-1]) + 1) * len(rows[i].ids) > max_tokens:
+            batches.append([])
+        batches[-1].append(i)
+    return batches
+
+
+@torch.no_grad()
+def _extract(
+    adapter: Adapter, rows: Sequence[_Row], layers: Sequence[int], pooling: Pooling, budget: int
+) -> tuple[Float[Tensor, "row layer d"], Float[Tensor, "layer"]]:
+    pooled = torch.empty(len(rows), len(layers), adapter.d_model)
+    norms: list[list[Tensor]] = [[] for _ in layers]
+    fill = pad_id(adapter.tokenizer)
+    for index in track(_batches(rows, budget), "extracting activations"):
+        batch = pad([rows[i].ids for i in index], fill, side="right")
+        starts = torch.tensor([rows[i].start for i in index])
+        span = _span(batch.mask, starts, pooling).to(adapter.device)
+
+        def reader(i: int, at: list[int], span: Tensor) -> Callable[[Tensor, Any], None]:
+            def read(residual: Tensor, hook: Any) -> None:
+                residual = residual.float()
+                mean = (residual * span[..., None]).sum(1) / span.sum(1, keepdim=True)
+                pooled[at, i] = mean.cpu()
+                norms[i].append(residual.norm(dim=-1)[span.bool()].cpu())
+
+            return read
+
+        hooks = [(resid_post(layer), reader(i, index, span)) for i, layer in enumerate(layers)]
+        adapter.forward(
+            batch.tokens.to(adapter.device),
+            batch.mask.to(adapter.device),
+            hooks=hooks,
+            stop_at_layer=max(layers) + 1,
+        )
+    return pooled, torch.stack([torch.cat(parts).median() for parts in norms])
+
+
+def _span(
+    mask: Int[Tensor, "row pos"], starts: Int[Tensor, "row"], pooling: Pooling
+) -> Float[Tensor, "row pos"]:
+    """1 at the tokens that are pooled, of right-padded rows."""
+    place = torch.arange(mask.shape[1])[None]
+    inside = (place >= starts[:, None]) & mask.bool()
+    if pooling == "last":
+        inside &= place == mask.sum(1, keepdim=True) - 1
+    return inside.float()

@@ -1,0 +1,81 @@
+"""Is steered text still text? Degeneration metrics and likelihood under the unsteered model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from empathy_mi.models import Adapter
+from empathy_mi.tokens import pad, pad_id
+
+
+def distinct_ratio(text: str) -> float:
+    """Distinct words over words, in [0, 1]; 0 for an empty text."""
+    words = text.lower().split()
+    return len(set(words)) / len(words) if words else 0.0
+
+
+def repetition(text: str, n: int = 4) -> float:
+    """Share of word n-grams that occurred before in the text, in [0, 1]; loops approach 1."""
+    words = text.lower().split()
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def paper_coherent(text: str) -> bool:
+    """The paper's rule: at least 50 characters, 10 words, and 30 % distinct words."""
+    words = text.lower().split()
+    return len(text) >= 50 and len(words) >= 10 and distinct_ratio(text) >= 0.3
+
+
+def kl_divergence(
+    logits: Float[Tensor, "row vocab"], reference: Float[Tensor, "row vocab"]
+) -> Float[Tensor, "row"]:
+    """KL(logits || reference) of the next-token distributions, in nats."""
+    p, q = logits.double().log_softmax(-1), reference.double().log_softmax(-1)
+    return (p.exp() * (p - q)).sum(-1)
+
+
+@torch.no_grad()
+def negative_log_likelihood(
+    adapter: Adapter,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    *,
+    max_tokens: int = 16_384,
+) -> list[float]:
+    """Mean nats per completion token under the unsteered model; NaN for an empty completion.
+
+    The prompt is context and is not counted.
+
+    Args:
+        adapter: the model, without hooks.
+        prompts: token ids of each prompt.
+        completions: token ids of each completion.
+        max_tokens: token budget of one forward pass.
+    """
+    result = [float("nan")] * len(prompts)
+    rows = [i for i in range(len(prompts)) if completions[i]]
+    rows.sort(key=lambda i: len(prompts[i]) + len(completions[i]))
+    while rows:
+        longest = len(prompts[rows[-1]]) + len(completions[rows[-1]])
+        take = max(1, max_tokens // longest)
+        chunk, rows = rows[-take:], rows[:-take]
+        texts = [[*prompts[i], *completions[i]] for i in chunk]
+        batch = pad(texts, pad_id(adapter.tokenizer), side="right")
+        tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
+        losses = _token_losses(adapter.forward(tokens, mask), tokens)
+        for r, i in enumerate(chunk):
+            span = slice(len(prompts[i]) - 1, len(texts[r]) - 1)
+            result[i] = float(losses[r, span].double().mean())
+    return result
+
+
+def _token_losses(
+    logits: Float[Tensor, "row pos vocab"], tokens: Int[Tensor, "row pos"]
+) -> Float[Tensor, "row next"]:
+    scores = logits[:, :-1].float().log_softmax(-1)
+    return -scores.gather(-1, tokens[:, 1:, None])[..., 0]

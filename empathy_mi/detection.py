@@ -1,0 +1,225 @@
+"""Does the model represent it? Probes on held-out pairs, beside what chance gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from empathy_mi import stats
+from empathy_mi.activations import Activations
+from empathy_mi.probes import Probe, ProbeSet
+from empathy_mi.stats import Estimate
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class RandomControl:
+    """AUROC of isotropic random directions on the same test texts, folded to 0.5 or more.
+
+    Attributes:
+        mean: mean folded AUROC.
+        high: its 95th percentile.
+        p: rank p of the probe among them, with the plus-one rule.
+        n: number of directions.
+    """
+
+    mean: float
+    high: float
+    p: float
+    n: int
+
+
+@dataclass(frozen=True)
+class LayerDetection:
+    """One layer's probe on held-out pairs.
+
+    Attributes:
+        layer: block whose output is read.
+        auroc: with a bootstrap interval over pairs.
+        accuracy: share of texts on the right side of the train threshold.
+        separation: difference of the class means' projections, in residual units.
+        d_prime: separation over the pooled standard deviation.
+        spread_empathic: standard deviation of the empathic projections.
+        spread_non_empathic: standard deviation of the others.
+        p: of the AUROC when the sides of the train pairs are swapped at random and the probe is
+            fitted again.
+        p_holm: the same, Holm-adjusted over the layers.
+        random: random directions.
+        scores_empathic: projections of the empathic test texts.
+        scores_non_empathic: projections of the others.
+    """
+
+    layer: int
+    auroc: Estimate
+    accuracy: Estimate
+    separation: Estimate
+    d_prime: Estimate
+    spread_empathic: float
+    spread_non_empathic: float
+    p: float
+    p_holm: float
+    random: RandomControl
+    scores_empathic: tuple[float, ...] = field(repr=False)
+    scores_non_empathic: tuple[float, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The whole sweep over layers.
+
+    Attributes:
+        layers: one entry a layer, in order.
+        model: name of the model.
+        fingerprint: of its weights.
+        pair_ids: ids of the test pairs, in the order of the scores.
+        n_train: number of train pairs.
+        resamples: bootstrap resamples.
+        permutations: refits with swapped sides.
+        seed: seed of all draws.
+    """
+
+    layers: tuple[LayerDetection, ...]
+    model: str
+    fingerprint: str
+    pair_ids: tuple[str, ...] = field(repr=False)
+    n_train: int
+    resamples: int
+    permutations: int
+    seed: int
+
+    def __getitem__(self, layer: int) -> LayerDetection:
+        return next(row for row in self.layers if row.layer == layer)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a layer; intervals as `_low` and `_high` columns."""
+        rows = []
+        for entry in self.layers:
+            row: dict[str, Any] = {"model": self.model, "layer": entry.layer}
+            for name in ("auroc", "accuracy", "separation", "d_prime"):
+                estimate: Estimate = getattr(entry, name)
+                row[name] = estimate.value
+                row[f"{name}_low"], row[f"{name}_high"] = estimate.low, estimate.high
+            row |= {
+                "spread_empathic": entry.spread_empathic,
+                "spread_non_empathic": entry.spread_non_empathic,
+                "p_permutation": entry.p,
+                "p_holm": entry.p_holm,
+                "random_auroc_mean": entry.random.mean,
+                "random_auroc_95": entry.random.high,
+                "p_random": entry.random.p,
+                "n_train_pairs": self.n_train,
+                "n_test_pairs": len(self.pair_ids),
+                "seed": self.seed,
+            }
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def plot(self) -> go.Figure:
+        """AUROC by layer with intervals, over the band of random directions."""
+        from empathy_mi.viz.detection import auroc_by_layer
+
+        return auroc_by_layer(self.to_frame())
+
+
+def evaluate(
+    probes: ProbeSet,
+    test: Activations,
+    *,
+    resamples: int = 2000,
+    permutations: int = 1000,
+    random_directions: int = 1000,
+    seed: int = 0,
+) -> Detection:
+    """Evaluate every probe on held-out pairs.
+
+    Args:
+        probes: fitted on train pairs.
+        test: activations of other pairs of the same model.
+        resamples: bootstrap resamples of the test pairs, within scenarios.
+        permutations: refits with the sides of the train pairs swapped at random.
+        random_directions: isotropic directions at each layer.
+        seed: seed of all draws.
+    """
+    settings = (resamples, permutations, random_directions, seed)
+    rows = [_layer(probe, probes.train, test, *settings) for probe in probes.probes]
+    adjusted = stats.holm([row["p"] for row in rows])
+    layers = tuple(LayerDetection(**row, p_holm=p) for row, p in zip(rows, adjusted, strict=True))
+    return Detection(
+        layers=layers,
+        model=test.model,
+        fingerprint=test.fingerprint,
+        pair_ids=tuple(pair.id for pair in test.pairs),
+        n_train=len(probes.train),
+        resamples=resamples,
+        permutations=permutations,
+        seed=seed,
+    )
+
+
+def _layer(
+    probe: Probe,
+    train: Activations,
+    test: Activations,
+    resamples: int,
+    permutations: int,
+    directions: int,
+    seed: int,
+) -> dict[str, Any]:
+    positive, negative = probe.scores(test)
+    correct = ((positive > probe.threshold) + (negative <= probe.threshold)) / 2
+
+    def interval(statistic: Any) -> Estimate:
+        return stats.bootstrap(statistic, test.scenarios, samples=resamples, seed=seed)
+
+    observed = float(stats.auroc(positive, negative))
+    nulls = (
+        swapped_auroc(probe.layer, train, test, permutations, seed),
+        random_auroc(probe.layer, test, directions, seed),
+    )
+    folded = np.maximum(nulls[1], 1 - nulls[1])
+    return {
+        "layer": probe.layer,
+        "auroc": interval(lambda i: stats.auroc(positive[i], negative[i])),
+        "accuracy": interval(lambda i: correct[i].mean(-1)),
+        "separation": interval(lambda i: positive[i].mean(-1) - negative[i].mean(-1)),
+        "d_prime": interval(lambda i: stats.d_prime(positive[i], negative[i])),
+        "spread_empathic": float(positive.std(ddof=1)) if len(positive) > 1 else 0.0,
+        "spread_non_empathic": float(negative.std(ddof=1)) if len(negative) > 1 else 0.0,
+        "p": stats.permutation_p(observed, nulls[0]),
+        "random": RandomControl(
+            mean=float(folded.mean()),
+            high=float(np.quantile(folded, 0.95)),
+            p=stats.permutation_p(observed, folded),
+            n=directions,
+        ),
+        "scores_empathic": tuple(positive.tolist()),
+        "scores_non_empathic": tuple(negative.tolist()),
+    }
+
+
+def swapped_auroc(
+    layer: int, train: Activations, test: Activations, draws: int, seed: int
+) -> np.ndarray:
+    """Test AUROC [draws] of probes refitted with the sides of train pairs swapped at random."""
+    i = train.layers.index(layer)
+    difference = (train.empathic[:, i].double() - train.non_empathic[:, i].double()).numpy()
+    signs = stats.generator(seed, "swap", layer).choice((-1.0, 1.0), (draws, len(difference)))
+    return _auroc_of(signs @ difference, layer, test)
+
+
+def random_auroc(layer: int, test: Activations, draws: int, seed: int) -> np.ndarray:
+    """Test AUROC [draws] of isotropic random directions."""
+    shape = (draws, test.empathic.shape[-1])
+    return _auroc_of(stats.generator(seed, "random", layer).normal(size=shape), layer, test)
+
+
+def _auroc_of(directions: np.ndarray, layer: int, test: Activations) -> np.ndarray:
+    j = test.layers.index(layer)
+    positive = directions @ test.empathic[:, j].double().numpy().T
+    negative = directions @ test.non_empathic[:, j].double().numpy().T
+    return np.asarray(stats.auroc(positive, negative))

@@ -1,0 +1,347 @@
+"""Dose-response: what the model does as alpha grows, beside random directions of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from empathy_mi import stats
+from empathy_mi.coherence import (
+    distinct_ratio,
+    kl_divergence,
+    negative_log_likelihood,
+    repetition,
+)
+from empathy_mi.errors import InputError
+from empathy_mi.generation import generate, noise
+from empathy_mi.models import adapt
+from empathy_mi.outcomes import Scorer
+from empathy_mi.progress import track
+from empathy_mi.prompts import Prompt, scenario_prompts, scorer_for
+from empathy_mi.stats import Estimate
+from empathy_mi.steering import (
+    Positions,
+    SteeringVector,
+    add,
+    check_alphas,
+    check_vector,
+    random_vectors,
+)
+from empathy_mi.tokens import encode_prompt
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Convention = Literal["paper", "strict"]
+PAPER_ALPHAS = (-20.0, -10.0, -5.0, -3.0, 0.0, 3.0, 5.0, 10.0, 20.0)
+COHERENT_SHARE = 0.8
+"""The strict convention asks for this share of coherent texts at an alpha."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generated answer and how it was counted.
+
+    Attributes:
+        direction: "probe" or "random 0" and so on.
+        layer: block whose output was steered.
+        scenario: id of the scenario.
+        sample: number of the sample; it fixes prompt and sampling noise over all alphas.
+        alpha: raw strength.
+        text: what the model wrote.
+        empathic: whether it counts as empathic.
+        coherent: whether it counts as coherent.
+        score: rubric score, or None.
+        distinct: distinct words over words.
+        repetition: share of repeated word 4-grams.
+        nll: mean nats a token under the unsteered model.
+        kl: KL from the unsteered distribution of the first generated token, in nats.
+        finished: whether it ended by itself.
+    """
+
+    direction: str
+    layer: int
+    scenario: str
+    sample: int
+    alpha: float
+    text: str
+    empathic: bool
+    coherent: bool
+    score: int | None
+    distinct: float
+    repetition: float
+    nll: float
+    kl: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class DoseResponse:
+    """Answers over alphas at one layer, for the probe and random directions.
+
+    Attributes:
+        answers: every answer.
+        model: name of the model.
+        layer: block whose output was steered.
+        norm: median residual norm there.
+        class_gap: distance of the probe's class means in train.
+        positions: where alpha was added.
+        seed: seed of prompts, noise and controls.
+    """
+
+    answers: tuple[Answer, ...] = field(repr=False)
+    model: str
+    layer: int
+    norm: float
+    class_gap: float
+    positions: str
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an answer, with alpha in each unit."""
+        frame = pd.DataFrame([asdict(answer) for answer in self.answers])
+        frame.insert(0, "model", self.model)
+        frame["alpha_norms"] = frame["alpha"] / self.norm
+        frame["alpha_gaps"] = frame["alpha"] / self.class_gap
+        return frame
+
+    def rates(self, *, by_scenario: bool = False, level: float = 0.95) -> pd.DataFrame:
+        """Empathic and coherent shares by direction group and alpha, with exact intervals.
+
+        Random directions are pooled into one group.
+        """
+        frame = self.to_frame()
+        frame["group"] = np.where(frame["direction"].str.startswith("random"), "random", "probe")
+        keys = ["group", *(["scenario"] if by_scenario else []), "alpha"]
+        rows = []
+        for values, part in frame.groupby(keys, sort=True):
+            row: dict[str, Any] = {"model": self.model, "layer": self.layer}
+            row |= dict(zip(keys, values, strict=True))
+            row["alpha_norms"] = part["alpha_norms"].iloc[0]
+            row["alpha_gaps"] = part["alpha_gaps"].iloc[0]
+            for name in ("empathic", "coherent"):
+                share = stats.proportion(int(part[name].sum()), len(part), level)
+                row[name], row[f"{name}_low"], row[f"{name}_high"] = (
+                    share.value,
+                    share.low,
+                    share.high,
+                )
+            for name in ("distinct", "repetition", "nll", "kl"):
+                row[name] = part[name].mean()
+            row["n"] = len(part)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def success_rate(
+        self, convention: Convention = "strict", *, direction: str = "probe", resamples: int = 2000
+    ) -> Estimate:
+        """Share of (scenario, alpha) cells that answer to the steering.
+
+        "paper": an alpha succeeds if (alpha > 0) == (rate(alpha) - rate(0) > 0). No change then
+        counts for negative alphas, and coherence does not matter (arXiv 2511.16699, released
+        code). "strict": the rate moves in the direction of alpha, and at least 80 % of the
+        texts are coherent. Alpha 0 is left out.
+
+        Args:
+            convention: which rule.
+            direction: name of the direction, or "random" for the mean over all random ones.
+            resamples: bootstrap resamples of the samples, within scenarios.
+
+        Raises:
+            InputError: the convention or the direction is unknown, or alpha 0 was not run.
+        """
+        if convention not in ("paper", "strict"):
+            raise InputError(f"unknown convention {convention!r}: use 'paper' or 'strict'.")
+        names = sorted({a.direction for a in self.answers})
+        chosen = [n for n in names if n == direction or (direction == "random" and n != "probe")]
+        if not chosen:
+            raise InputError(f"no answers with direction {direction!r}: there are {names}.")
+        cells = [self._cells(name) for name in chosen]
+        strata = cells[0].strata
+        return stats.bootstrap(
+            lambda index: np.mean([c.success(index, convention) for c in cells], axis=0),
+            strata,
+            samples=resamples,
+            seed=self.seed,
+        )
+
+    def slope(self, direction: str = "probe") -> float:
+        """Change of the empathic share per residual norm of alpha, by least squares."""
+        frame = self.to_frame()
+        part = frame[frame["direction"] == direction]
+        x = part["alpha_norms"].to_numpy(float)
+        y = part["empathic"].to_numpy(float)
+        return float(np.polyfit(x, y, 1)[0])
+
+    def coherence(self) -> pd.DataFrame:
+        """Coherence metrics by direction group and alpha."""
+        columns = ["group", "alpha", "coherent", "coherent_low", "coherent_high", "distinct"]
+        return self.rates()[[*columns, "repetition", "nll", "kl", "n"]]
+
+    def plot(self) -> go.Figure:
+        """Empathic share over alpha with intervals, probe and random directions."""
+        from empathy_mi.viz.dose import dose_curve
+
+        return dose_curve(self.rates())
+
+    def _cells(self, direction: str) -> _Cells:
+        rows = [a for a in self.answers if a.direction == direction]
+        alphas = sorted({a.alpha for a in rows})
+        if 0.0 not in alphas:
+            raise InputError("success is measured against alpha 0: add 0 to the alphas.")
+        units = sorted({(a.scenario, a.sample) for a in rows})
+        empathic = np.zeros((len(units), len(alphas)))
+        coherent = np.zeros_like(empathic)
+        for a in rows:
+            at = units.index((a.scenario, a.sample)), alphas.index(a.alpha)
+            empathic[at], coherent[at] = a.empathic, a.coherent
+        return _Cells(np.array(alphas), [u[0] for u in units], empathic, coherent)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Answers of one direction as arrays [unit, alpha]; a unit is a scenario's sample."""
+
+    alphas: np.ndarray
+    strata: list[str]
+    empathic: np.ndarray
+    coherent: np.ndarray
+
+    def success(self, index: np.ndarray, convention: Convention) -> np.ndarray:
+        """Share of successful cells of each resample [samples, unit]."""
+        zero = int(np.flatnonzero(self.alphas == 0)[0])
+        signs = np.sign(self.alphas)
+        labels = np.array(self.strata)
+        hits = []
+        for scenario in sorted(set(self.strata)):
+            part = index[:, labels == scenario]
+            rate = self.empathic[part].mean(1)
+            change = rate - rate[:, zero : zero + 1]
+            if convention == "paper":
+                hit = (signs > 0) == (change > 0)
+            else:
+                hit = (np.sign(change) == signs) & (
+                    self.coherent[part].mean(1) >= COHERENT_SHARE - 1e-9
+                )
+            hits.append(np.delete(hit, zero, axis=1))
+        return np.concatenate(hits, axis=1).mean(1)
+
+
+def dose_response(
+    model: Any,
+    vector: SteeringVector,
+    *,
+    scenarios: Sequence[str] | None = None,
+    prompts: Sequence[Prompt] | None = None,
+    alphas: Sequence[float] = PAPER_ALPHAS,
+    samples: int = 5,
+    controls: int = 3,
+    positions: Positions = "response",
+    temperature: float = 0.7,
+    max_new_tokens: int = 80,
+    batch_rows: int = 512,
+    scorer: Scorer | None = None,
+    seed: int = 0,
+) -> DoseResponse:
+    """Steer at one layer with every alpha, and with random directions of the same lengths.
+
+    All alphas and samples are rows of one batch. A sample has the same prompt and the same
+    sampling noise at every alpha, so that alphas are compared within samples.
+
+    Args:
+        model: what `load_model` returns, or a model that you built.
+        vector: the direction.
+        scenarios: ids; None is all five. Not used where `prompts` are given.
+        prompts: prompts of your own.
+        alphas: raw strengths, in residual units.
+        samples: answers per scenario and alpha.
+        controls: number of random directions.
+        positions: where alpha is added.
+        temperature: of the sampling.
+        max_new_tokens: limit of an answer.
+        batch_rows: most rows in a batch; lower it when memory is short.
+        scorer: counts an answer; None is the action line for an embedded model and the paper's
+            word counts for any other.
+        seed: seed of prompts, noise and controls.
+
+    Raises:
+        InputError: an alpha is not finite, the vector is another model's, a scenario is unknown,
+            or a number is too small.
+    """
+    adapter = adapt(model)
+    check_vector(vector, adapter)
+    check_alphas(alphas)
+    for name, value, least in (("samples", samples, 1), ("controls", controls, 0)):
+        if value < least:
+            raise InputError(f"{name} is {value}: it must be at least {least}.")
+    strengths = sorted({float(a) for a in alphas})
+    if prompts is None:
+        prompts = scenario_prompts(adapter.name, scenarios, samples, seed=seed)
+    count = scorer or scorer_for(adapter.name)
+    tokenizer = adapter.tokenizer
+    encoded = [encode_prompt(tokenizer, p.user, p.system) for p in prompts]
+    rows = [(p, alpha) for alpha in strengths for p in range(len(prompts))]
+    ids = [encoded[p] for p, _ in rows]
+    amount = torch.tensor([alpha for _, alpha in rows])
+    labels = [f"{prompts[p].scenario} {prompts[p].sample}" for p, _ in rows]
+    uniforms = noise(seed, labels, max_new_tokens)
+    answers: list[Answer] = []
+    plain = adapter_logits(adapter, encoded, batch_rows)
+    directions = [vector, *random_vectors(vector, controls, seed=seed)]
+    for direction in track(directions, f"steering layer {vector.layer}"):
+
+        def hooks(part: slice, direction: SteeringVector = direction) -> list[tuple[str, Any]]:
+            return [add(direction, amount[part].to(adapter.device), positions)]
+
+        written = generate(
+            adapter,
+            ids,
+            max_new_tokens=max_new_tokens,
+            uniforms=uniforms,
+            temperature=temperature,
+            prefill_hooks=hooks,
+            decode_hooks=hooks if positions != "prompt" else lambda part: [],
+            batch_rows=batch_rows,
+        )
+        nll = negative_log_likelihood(adapter, ids, written.ids)
+        kl = kl_divergence(written.first_logits, plain[[p for p, _ in rows]])
+        for r, (p, alpha) in enumerate(rows):
+            text = written.texts[r]
+            outcome = count(text)
+            answers.append(
+                Answer(
+                    direction=direction.name,
+                    layer=vector.layer,
+                    scenario=prompts[p].scenario,
+                    sample=prompts[p].sample,
+                    alpha=alpha,
+                    text=text,
+                    empathic=outcome.empathic,
+                    coherent=outcome.coherent,
+                    score=outcome.score,
+                    distinct=distinct_ratio(text),
+                    repetition=repetition(text),
+                    nll=nll[r],
+                    kl=max(0.0, float(kl[r])),
+                    finished=written.finished[r],
+                )
+            )
+    return DoseResponse(
+        answers=tuple(answers),
+        model=adapter.name,
+        layer=vector.layer,
+        norm=vector.norm,
+        class_gap=vector.class_gap,
+        positions=positions,
+        seed=seed,
+    )
+
+
+def adapter_logits(adapter: Any, prompts: Sequence[Sequence[int]], batch_rows: int) -> torch.Tensor:
+    """Unsteered logits [prompt, vocab] of the first generated token."""
+    return generate(adapter, prompts, max_new_tokens=1, batch_rows=batch_rows).first_logits

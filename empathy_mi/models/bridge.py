@@ -1,0 +1,181 @@
+"""The adapter around TransformerLens' TransformerBridge, versions 3.9 and 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from empathy_mi.errors import InputError
+from empathy_mi.models.adapter import Cache
+from empathy_mi.models.base import BaseAdapter, positions, sampled_ids
+
+
+class BridgeAdapter(BaseAdapter):
+    """Runs the live Hugging Face model inside a TransformerBridge.
+
+    The bridge cannot start at a layer, so `resume` lends the Hugging Face model a shorter list
+    of blocks for one call and hands the residual to the first of them; `stop_at_layer` leaves
+    at the block's door.
+    """
+
+    backend: ClassVar[Literal["hooked", "bridge"]] = "bridge"
+
+    @property
+    def _hf_model(self) -> Any:
+        return self._model.original_model
+
+    @property
+    def _embedding(self) -> Float[Tensor, "vocab d"]:
+        return self._hf_model.get_input_embeddings().weight
+
+    @cached_property
+    def _points(self) -> Mapping[str, Any]:
+        return self._model.hook_dict
+
+    def _folded(self) -> bool:
+        processed = bool(getattr(self._model, "_weights_processed", False))
+        return processed or str(self._model.cfg.normalization_type).endswith("Pre")
+
+    def _writing_rows(self) -> list[Float[Tensor, "row d"]]:
+        ends = (self._model.blocks[0], self._model.blocks[-1])
+        found = [_weight(block, path) for block in ends for path in ("attn.o", "mlp.out")]
+        return [w[:, :8].T for w in found if w is not None and w.ndim == 2] or [self._embedding[:8]]
+
+    def _sample(self) -> list[Tensor]:
+        ids = sampled_ids(self.d_vocab)
+        head = self._hf_model.get_output_embeddings()
+        rows = [self._embedding[ids]] + ([] if head is None else [head.weight[ids]])
+        for block in self._model.blocks:
+            found = [_weight(block, path) for path in ("attn.q", "attn.o", "mlp.out")]
+            rows += [w[0] for w in found if w is not None]
+        return rows
+
+    def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor:
+        if stop_at_layer is None:
+            return self._run(tokens, mask)
+        with _leaving_at(self._door(stop_at_layer)):
+            try:
+                self._run(tokens, mask)
+            except _LeftError as left:
+                return left.residual
+        raise RuntimeError(f"{self.name} does not run its blocks in order: it cannot be stopped.")
+
+    def _resume(self, residual: Tensor, mask: Tensor, layer: int) -> Tensor:
+        types = getattr(self._hf_model.config, "layer_types", None) or []
+        if layer and len(set(types)) > 1:
+            raise InputError(
+                f"{self.name} cannot be resumed at layer {layer}: its blocks attend in different "
+                "ways; use backend='hooked', or resume at layer 0."
+            )
+        with self._blocks_from(layer), _entering_with(self._door(layer), residual):
+            return self._run(residual, mask)
+
+    def _prefill(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Cache]:
+        from transformers import DynamicCache
+
+        native = DynamicCache()
+        logits = self._run(tokens, mask, past_key_values=native, use_cache=True, logits_to_keep=1)
+        return logits[:, -1], _frozen(native, mask)
+
+    def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
+        native = _thawed(cache)
+        options = {"past_key_values": native, "use_cache": True, "logits_to_keep": 1}
+        logits = self._run(tokens[:, None], mask, **options)
+        return logits[:, -1], _frozen(native, mask)
+
+    def _run(self, given: Tensor, mask: Tensor, **options: Any) -> Tensor:
+        """Logits from ids, or from embeddings where `given` is floating point."""
+        where = positions(mask)[:, -given.shape[1] :]
+        options = {"use_cache": False, **options}
+        return self._model(given, attention_mask=mask, position_ids=where, **options)
+
+    def _door(self, layer: int) -> nn.Module:
+        """The module that receives the residual entering block `layer`."""
+        return self._model.blocks[layer] if layer < self.n_layers else self._model.ln_final
+
+    @contextmanager
+    def _blocks_from(self, layer: int) -> Iterator[None]:
+        """The Hugging Face model with only the blocks from `layer` on, for one call."""
+        path: str = self._model.adapter.component_mapping["blocks"].name
+        parent_path, _, attribute = path.rpartition(".")
+        parent = self._hf_model.get_submodule(parent_path)
+        blocks = getattr(parent, attribute)
+        setattr(parent, attribute, nn.ModuleList(list(blocks)[layer:]))
+        try:
+            yield
+        finally:
+            setattr(parent, attribute, blocks)
+
+
+class _LeftError(Exception):
+    """Carries the residual out of a model that is stopped at a block's door."""
+
+    def __init__(self, residual: Tensor) -> None:
+        super().__init__("stopped")
+        self.residual = residual
+
+
+@contextmanager
+def _pre_hook(door: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+    handle = door.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _leaving_at(door: nn.Module) -> Any:
+    """Raise `_LeftError` with the hidden states that `door` would receive."""
+
+    def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _LeftError(args[0] if args else kwargs["hidden_states"])
+
+    return _pre_hook(door, leave)
+
+
+def _entering_with(door: nn.Module, residual: Tensor) -> Any:
+    """Give `door` the residual in place of the hidden states that it would receive."""
+
+    def enter(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (residual, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": residual}
+
+    return _pre_hook(door, enter)
+
+
+def _weight(block: Any, path: str) -> Tensor | None:
+    """A weight of a bridge's block, [out, in], or None where the architecture has none there."""
+    try:
+        for part in path.split("."):
+            block = getattr(block, part)
+        return block.weight
+    except AttributeError:
+        return None
+
+
+def _frozen(native: Any, mask: Tensor) -> Cache:
+    """Hugging Face's cache as ours; appending makes new tensors there, so sharing is safe."""
+    keys = tuple(layer.keys for layer in native.layers)
+    return Cache(keys, tuple(layer.values for layer in native.layers), mask)
+
+
+def _thawed(cache: Cache) -> Any:
+    """A Hugging Face cache on the tensors of ours, without copying them."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    native = DynamicCache()
+    for keys, values in zip(cache.keys, cache.values, strict=True):
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        native.layers.append(layer)
+    return native

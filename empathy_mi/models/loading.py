@@ -1,0 +1,189 @@
+"""Load a model by name, folder or object, with raw weights and one copy of them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from empathy_mi.errors import InputError
+from empathy_mi.models.convert import build_hooked, hooked_config, why_not_hooked
+from empathy_mi.models.folders import Source, find
+from empathy_mi.models.huggingface import (
+    build_bridge,
+    hf_config,
+    hf_tokenizer,
+    hf_weights,
+    quiet,
+    settle_tokens,
+)
+from empathy_mi.models.selfcheck import self_check
+
+_Backend = Literal["auto", "hooked", "bridge"]
+
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+
+
+def load_model(
+    name_or_path_or_model: Any,
+    *,
+    backend: _Backend = "auto",
+    dtype: torch.dtype | str | None = None,
+    device: str | torch.device | None = None,
+    n_devices: int = 1,
+    device_map: Any = None,
+    n_ctx: int | None = None,
+    check: bool = True,
+) -> Any:
+    """Load a model with raw weights: no folding, no centring, the residual basis of the original.
+
+    Args:
+        name_or_path_or_model: An embedded model's name ("organism-..."), a folder that
+            `save_pretrained` wrote (loaded by its architecture, whatever it is called, without
+            asking the hub), a Hugging Face id, or a HookedTransformer or TransformerBridge,
+            which is returned as it is.
+        backend: "hooked" for a HookedTransformer (Phi-3, Qwen2 and Llama architectures on
+            TransformerLens 3), "bridge" for a TransformerBridge (any architecture), "auto" for
+            the first where it can be had.
+        dtype: The weights' dtype; None takes the stored one, but float32 for float16 on a CPU.
+        device: Where to put the model; None takes the first GPU, or else the CPU.
+        n_devices: GPUs to spread the blocks over.
+        device_map: Hugging Face's `device_map`, for backend="bridge" only.
+        n_ctx: The most tokens to read; None takes the model's own.
+        check: Whether to run the self-check on one short prompt.
+
+    Returns:
+        A HookedTransformer or a TransformerBridge, in eval mode.
+
+    Raises:
+        InputError: an argument is wrong, or the model cannot be found or loaded so.
+        RuntimeError: the self-check failed.
+    """
+    if not isinstance(name_or_path_or_model, (str, Path)):
+        given = (dtype, device, device_map, n_ctx)
+        if backend != "auto" or n_devices != 1 or any(option is not None for option in given):
+            raise InputError(
+                "backend, dtype, device, n_devices, device_map and n_ctx are for loading by "
+                "name: leave them out for a model that is built already."
+            )
+        return _checked(name_or_path_or_model, check)
+    _check_backend(backend)
+    chosen = _check_dtype(dtype)
+    place = _check_device(device, n_devices, device_map)
+    if n_ctx is not None and (isinstance(n_ctx, bool) or not isinstance(n_ctx, int) or n_ctx < 1):
+        raise InputError(f"n_ctx is {n_ctx!r}: expected a positive number of tokens, or None.")
+    source = find(name_or_path_or_model)
+    with quiet():
+        config = hf_config(source)
+        backend = _choose(backend, config, source, device_map)
+        stored = chosen or _stored_dtype(config, place)
+        tokenizer = hf_tokenizer(source)
+        _check_n_ctx(n_ctx, config, source)
+        if backend == "hooked":
+            cfg = hooked_config(
+                config, source.name, dtype=stored, device=place, n_devices=n_devices, n_ctx=n_ctx
+            )
+            model = build_hooked(hf_weights(source, stored), cfg)
+            model.tokenizer = tokenizer
+        else:
+            model = build_bridge(source, stored, place, n_devices, device_map, tokenizer)
+            if n_ctx is not None:
+                model.cfg.n_ctx = n_ctx
+    settle_tokens(model.cfg, tokenizer)
+    return _checked(model, check)
+
+
+def has_hooked() -> bool:
+    """Whether the installed TransformerLens has HookedTransformer (removed in 4.0)."""
+    try:
+        from transformer_lens import HookedTransformer  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _checked(model: Any, check: bool) -> Any:
+    from empathy_mi.models.adapter import adapt
+
+    adapter = adapt(model)
+    if check:
+        self_check(adapter)
+    return model
+
+
+def _check_backend(backend: str) -> None:
+    if backend not in ("auto", "hooked", "bridge"):
+        raise InputError(f"unknown backend {backend!r}: expected 'auto', 'hooked' or 'bridge'.")
+    if backend == "hooked" and not has_hooked():
+        import transformer_lens
+
+        version = getattr(transformer_lens, "__version__", "4")
+        raise InputError(
+            f"backend='hooked' needs HookedTransformer, which TransformerLens {version} no longer "
+            "has: use backend='bridge', or install 'transformer_lens<4'."
+        )
+
+
+def _check_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    found = _DTYPES.get(str(dtype).removeprefix("torch."))
+    if dtype is not None and found is None:
+        raise InputError(f"unknown dtype {dtype!r}: expected {', '.join(_DTYPES)}, or None.")
+    return found
+
+
+def _check_device(device: str | torch.device | None, n_devices: int, device_map: Any) -> str:
+    """The device as text; what cannot be had is refused before anything is read."""
+    if device_map is not None and (device is not None or n_devices != 1):
+        raise InputError("device_map says where everything goes: leave out device and n_devices.")
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise InputError(f"unknown device {device!r}: expected 'cpu', 'cuda', 'cuda:0'.") from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {place} is not there: this machine has {torch.cuda.device_count()} GPUs; use "
+            "'cpu' or another."
+        )
+    if n_devices != 1 and (place.type != "cuda" or not 1 < n_devices <= torch.cuda.device_count()):
+        raise InputError(
+            f"n_devices is {n_devices}: this machine has {torch.cuda.device_count()} GPUs."
+        )
+    return str(place)
+
+
+def _choose(
+    backend: _Backend, config: Any, source: Source, device_map: Any
+) -> Literal["hooked", "bridge"]:
+    """The backend to use, with the reason in the error where the wanted one cannot be had."""
+    reason = why_not_hooked(config)
+    if device_map is not None:
+        reason = reason or "device_map is given, which only the bridge takes"
+    if backend == "hooked" and reason:
+        raise InputError(
+            f"{source.name} cannot be loaded as a HookedTransformer: {reason}; use "
+            "backend='bridge'."
+        )
+    if backend == "auto":
+        return "hooked" if reason is None and has_hooked() else "bridge"
+    return backend
+
+
+def _stored_dtype(config: Any, place: str) -> torch.dtype:
+    stored = getattr(config, "dtype", None) or torch.float32
+    return torch.float32 if stored is torch.float16 and place == "cpu" else stored
+
+
+def _check_n_ctx(n_ctx: int | None, config: Any, source: Source) -> None:
+    own = getattr(config, "max_position_embeddings", None)
+    if n_ctx is not None and own is not None and n_ctx > own:
+        warnings.warn(
+            f"n_ctx={n_ctx} is more than the {own} tokens that {source.name} was trained on.",
+            stacklevel=3,
+        )

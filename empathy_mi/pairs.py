@@ -1,0 +1,333 @@
+"""Contrastive pairs: schema, JSON Lines, splits and content hash. No model is needed here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import pandas as pd
+
+from empathy_mi.errors import InputError
+from empathy_mi.io import digest, write_text
+from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
+from empathy_mi.stats import generator
+
+SPLITS = ("train", "test")
+_FILE = Path(__file__).parent / "data" / "pairs.jsonl"
+_REQUIRED = ("id", "scenario", "empathic", "non_empathic", "author", "split")
+_OPTIONAL = ("tags", "system", "user")
+
+
+@dataclass(frozen=True)
+class ContrastivePair:
+    """Two answers to the same prompt: one gives up task efficiency for a person, one does not.
+
+    Attributes:
+        id: unique name.
+        scenario: a scenario's id.
+        empathic: the text that answers the need at the task's cost.
+        non_empathic: the text that goes on with the task.
+        author: who or what wrote the texts.
+        split: "train" or "test".
+        tags: free labels (voice, control cell, …).
+        system: system prompt; None means none.
+        user: user prompt; None means the scenario's own.
+    """
+
+    id: str
+    scenario: str
+    empathic: str
+    non_empathic: str
+    author: str
+    split: str
+    tags: tuple[str, ...] = ()
+    system: str | None = None
+    user: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", _tags(self.tags))
+        for name in _REQUIRED:
+            _check_text(name, getattr(self, name))
+        for name in ("system", "user"):
+            if getattr(self, name) is not None:
+                _check_text(name, getattr(self, name))
+        if self.split not in SPLITS:
+            raise InputError(f"unknown split {self.split!r}: use 'train' or 'test'.")
+        if self.empathic.split() == self.non_empathic.split():
+            raise InputError("both sides are the same text: a pair needs two different ones.")
+
+    @property
+    def prompt(self) -> str:
+        """The user message: `user` where it is given, otherwise the scenario's prompt."""
+        return scenario_prompt(get_scenario(self.scenario)) if self.user is None else self.user
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pair as JSON-able values; `system` and `user` are left out where they are None."""
+        row = asdict(self) | {"tags": list(self.tags)}
+        return {key: value for key, value in row.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Pairs(Sequence[ContrastivePair]):
+    """An immutable sequence of pairs with unique ids and no text on both sides of the split.
+
+    Attributes:
+        items: the pairs.
+        name: what the split is: "fixed", "random" or the id of the part that is held out.
+    """
+
+    items: tuple[ContrastivePair, ...]
+    name: str = field(default="fixed", compare=False)
+
+    def __init__(self, items: Iterable[ContrastivePair], *, name: str = "fixed") -> None:
+        object.__setattr__(self, "items", tuple(items))
+        object.__setattr__(self, "name", name)
+        _check_set(self.items, lambda i: f"pair {self.items[i].id!r}")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[ContrastivePair]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> ContrastivePair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Pairs: ...
+
+    def __getitem__(self, index: int | slice) -> ContrastivePair | Pairs:
+        if isinstance(index, slice):
+            return Pairs(self.items[index], name=self.name)
+        return self.items[index]
+
+    def __repr__(self) -> str:
+        return (
+            f"Pairs({len(self)} pairs: {len(self.train)} train, {len(self.test)} test; "
+            f"{len(self.scenarios)} scenarios; split {self.name!r}; digest {self.digest})"
+        )
+
+    @property
+    def train(self) -> Pairs:
+        """The pairs marked "train"."""
+        return Pairs((pair for pair in self.items if pair.split == "train"), name=self.name)
+
+    @property
+    def test(self) -> Pairs:
+        """The pairs marked "test"."""
+        return Pairs((pair for pair in self.items if pair.split == "test"), name=self.name)
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """The scenarios' ids in order of first occurrence."""
+        return tuple(dict.fromkeys(pair.scenario for pair in self.items))
+
+    @property
+    def digest(self) -> str:
+        """Content hash of all fields of all pairs, in order."""
+        return digest([pair.to_dict() for pair in self.items])
+
+    def split(
+        self,
+        by: Literal["fixed", "random", "scenario", "author"] = "fixed",
+        *,
+        seed: int = 0,
+        test_scenario: str | None = None,
+        test_fraction: float = 0.3,
+    ) -> tuple[Pairs, ...]:
+        """Divide the pairs into train and test anew.
+
+        Args:
+            by: "fixed" keeps the split that the pairs carry; "random" draws one, with the same
+                share of every scenario; "scenario" and "author" hold out each value in turn.
+            seed: seed of the random split.
+            test_scenario: with by="scenario", only the fold that holds out this one.
+            test_fraction: share of test pairs in the random split.
+
+        Returns:
+            One `Pairs` per fold, in which the pairs' `split` fields say the new split, so that
+            `fold.train` and `fold.test` work as always; `fold.name` says what is held out.
+
+        Raises:
+            InputError: unknown `by` or scenario, or a split that leaves one part empty.
+        """
+        if by not in ("fixed", "random", "scenario", "author"):
+            raise InputError(
+                f"unknown split {by!r}: use 'fixed', 'random', 'scenario' or 'author'."
+            )
+        if test_scenario is not None and by != "scenario":
+            raise InputError(
+                f"test_scenario={test_scenario!r} has no meaning with by={by!r}: "
+                "use by='scenario' or leave it out."
+            )
+        folds: tuple[Pairs, ...]
+        if by == "fixed":
+            folds = (self,)
+        elif by == "random":
+            folds = (self._random_fold(seed, test_fraction),)
+        else:
+            folds = self._held_out_folds(by, test_scenario)
+        for fold in folds:
+            if not len(fold.train) or not len(fold.test):
+                raise InputError(
+                    f"split by {by!r} leaves {len(fold.train)} train and {len(fold.test)} test "
+                    f"pairs ({fold.name}): both parts need one at least."
+                )
+        return folds
+
+    def _random_fold(self, seed: int, test_fraction: float) -> Pairs:
+        if not 0 < test_fraction < 1:
+            raise InputError(f"test_fraction is {test_fraction}: give a number between 0 and 1.")
+        draw = generator(seed, "pairs.split")
+        test: set[str] = set()
+        for scenario in self.scenarios:
+            ids = [pair.id for pair in self.items if pair.scenario == scenario]
+            count = min(max(round(test_fraction * len(ids)), 1), len(ids) - 1)
+            test.update(ids[i] for i in draw.permutation(len(ids))[:count])
+        return self._with_test(test, "random")
+
+    def _held_out_folds(self, by: str, only: str | None) -> tuple[Pairs, ...]:
+        values = tuple(dict.fromkeys(getattr(pair, by) for pair in self.items))
+        if only is not None and only not in values:
+            raise InputError(f"no pair has scenario {only!r}: choose one of {', '.join(values)}.")
+        return tuple(
+            self._with_test({pair.id for pair in self.items if getattr(pair, by) == value}, value)
+            for value in (values if only is None else (only,))
+        )
+
+    def _with_test(self, test: Container[str], name: str) -> Pairs:
+        return Pairs(
+            (replace(pair, split="test" if pair.id in test else "train") for pair in self.items),
+            name=name,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per pair, with the number of words of either side."""
+        frame = pd.DataFrame([asdict(pair) for pair in self.items])
+        for side in ("empathic", "non_empathic"):
+            frame[f"{side}_words"] = [len(getattr(pair, side).split()) for pair in self.items]
+        return frame
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON Lines that `load_pairs` reads back unchanged."""
+        lines = (json.dumps(pair.to_dict(), ensure_ascii=False) for pair in self.items)
+        return write_text(path, "".join(line + "\n" for line in lines))
+
+
+def load_pairs(path: str | Path | None = None, *, scenarios: Iterable[str] | None = None) -> Pairs:
+    """Read pairs from JSON Lines; None reads the 50 that ship with the package.
+
+    Args:
+        path: a file with one JSON object per line. Required fields: id, scenario, empathic,
+            non_empathic, author, split; optional: tags, system, user. Others are refused.
+        scenarios: the scenario ids that are allowed; None means the five built-in ones.
+
+    Raises:
+        InputError: the file is missing or a line is wrong; the message names file and line.
+    """
+    path = _FILE if path is None else Path(path)
+    allowed = tuple(s.id for s in SCENARIOS) if scenarios is None else tuple(scenarios)
+    pairs: list[ContrastivePair] = []
+    lines: list[int] = []
+    # Only "\n" ends a line: JSON strings may hold other line separators.
+    for number, line in enumerate(_read(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            pairs.append(_from_line(line, allowed))
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+        lines.append(number)
+    if not pairs:
+        raise InputError(f"{path} is empty: give a file with one pair per line.")
+    _check_set(pairs, lambda i: f"{path}, line {lines[i]}")
+    return Pairs(pairs)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): give the path of a JSON Lines file."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
+
+
+def _from_line(line: str, scenarios: Sequence[str]) -> ContrastivePair:
+    try:
+        row = json.loads(line, object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not valid JSON ({error.msg} at column {error.colno}): write one object per line."
+        ) from error
+    if not isinstance(row, dict):
+        raise InputError(f"a {type(row).__name__} where an object is expected.")
+    for name in _REQUIRED:
+        if name not in row:
+            raise InputError(f"field {name!r} is missing: a pair needs {', '.join(_REQUIRED)}.")
+    for name in row:
+        if name not in _REQUIRED + _OPTIONAL:
+            raise InputError(
+                f"unknown field {name!r}: besides the required ones a pair may have "
+                f"{', '.join(_OPTIONAL)}."
+            )
+    if not isinstance(row.get("tags", []), list):
+        raise InputError(f"tags is {row['tags']!r}: give a list of words.")
+    pair = ContrastivePair(**row)
+    if pair.scenario not in scenarios:
+        raise InputError(
+            f"unknown scenario {pair.scenario!r}: choose one of {', '.join(scenarios)}."
+        )
+    return pair
+
+
+def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(items)
+    if len(row) < len(items):
+        names = [name for name, _ in items]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"field {twice!r} occurs twice: give it once.")
+    return row
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r}: give a text.")
+    if not value.strip():
+        raise InputError(f"{name} is empty: give a text.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{name} holds half of a surrogate pair: give whole Unicode characters.")
+
+
+def _tags(tags: Any) -> tuple[str, ...]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InputError(f"tags is {tags!r}: give a list of words.")
+    tags = tuple(tags)
+    for tag in tags:
+        _check_text("a tag", tag)
+    return tags
+
+
+def _check_set(pairs: Sequence[ContrastivePair], where: Callable[[int], str]) -> None:
+    ids: dict[str, int] = {}
+    texts: dict[str, int] = {}
+    for i, pair in enumerate(pairs):
+        if pair.id in ids:
+            raise InputError(
+                f"{where(i)}: id {pair.id!r} was already used ({where(ids[pair.id])}): "
+                "make every id unique."
+            )
+        ids[pair.id] = i
+        for side in ("empathic", "non_empathic"):
+            text = " ".join(getattr(pair, side).split())
+            j = texts.setdefault(text, i)
+            if pairs[j].split != pair.split:
+                raise InputError(
+                    f"{where(i)}: the {side} text is also in the {pairs[j].split} part "
+                    f"({where(j)}): a text may be in one part only."
+                )

@@ -1,0 +1,364 @@
+"""What a reader without a model can tell from the pairs: length, format, words, copies."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from empathy_mi.errors import InputError
+from empathy_mi.pairs import ContrastivePair, Pairs
+from empathy_mi.stats import auroc, bootstrap
+
+RUN_WORDS = 8
+GRAM_WORDS = 5
+JACCARD_REPORTED = 0.1
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_FORMATS: Mapping[str, Callable[[str], int]] = {
+    "newlines": lambda text: text.count("\n"),
+    "list_markers": lambda text: len(re.findall(r"(?m)^\s*(?:[-*•]|\d+[.)])\s", text)),
+    "quotes": lambda text: len(re.findall(r"[\"“”«»]", text)),
+    "exclamation_marks": lambda text: text.count("!"),
+    "digits": lambda text: sum(character.isdigit() for character in text),
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of the check.
+
+    Attributes:
+        group: length, format, opening, copies or words.
+        name: what was measured.
+        value: the number.
+        low: lower end of the 95 % bootstrap interval over pairs; None where there is none.
+        high: its upper end.
+        n: the number of pairs that the value rests on.
+    """
+
+    group: str
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """A train pair and a test pair with text in common.
+
+    Attributes:
+        train_id: the train pair.
+        test_id: the test pair.
+        shared_runs: number of runs of eight words that both have.
+        jaccard: overlap of their word 5-grams.
+        example: one shared run; empty where there is none.
+    """
+
+    train_id: str
+    test_id: str
+    shared_runs: int
+    jaccard: float
+    example: str
+
+
+@dataclass(frozen=True)
+class PairsReport:
+    """The result of `check_pairs`.
+
+    Attributes:
+        measures: all numbers.
+        near_duplicates: pairs with text in common across the split.
+        word_differences: the words with the greatest difference in text frequency: (word,
+            empathic texts, non-empathic texts).
+        n_train: number of train pairs.
+        n_test: number of test pairs.
+        samples: number of bootstrap samples behind every interval.
+        seed: their seed.
+        pairs_digest: content hash of the pairs.
+    """
+
+    measures: tuple[Measure, ...]
+    near_duplicates: tuple[NearDuplicate, ...]
+    word_differences: tuple[tuple[str, int, int], ...]
+    n_train: int
+    n_test: int
+    samples: int
+    seed: int
+    pairs_digest: str
+
+    def __getitem__(self, name: str) -> Measure:
+        for measure in self.measures:
+            if measure.name == name:
+                return measure
+        known = ", ".join(measure.name for measure in self.measures)
+        raise InputError(f"no measure {name!r}: choose one of {known}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per measure."""
+        return pd.DataFrame([asdict(measure) for measure in self.measures])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of the report as JSON-able values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.n_train} train and {self.n_test} test pairs, digest {self.pairs_digest}; "
+            f"95 % intervals from {self.samples} bootstrap samples of pairs, seed {self.seed}",
+            f"{'group':8}  {'measure':34} {'value':>8}  {'interval':16} {'pairs':>5}",
+        ]
+        for m in self.measures:
+            interval = "" if m.low is None else f"[{m.low:.3f}, {m.high:.3f}]"
+            lines.append(f"{m.group:8}  {m.name:34} {m.value:8.3f}  {interval:16} {m.n:5d}")
+        for copy in self.near_duplicates:
+            lines.append(
+                f"copy      {copy.train_id} (train) and {copy.test_id} (test): "
+                f"{copy.shared_runs} shared runs of {RUN_WORDS} words, 5-gram overlap "
+                f"{copy.jaccard:.3f} {copy.example!r}"
+            )
+        words = ", ".join(f"{word} {e}:{n}" for word, e, n in self.word_differences)
+        lines.append(f"words in most unequal numbers of texts (empathic:non-empathic): {words}")
+        return "\n".join(lines)
+
+
+def check_pairs(pairs: Pairs, *, samples: int = 2000, seed: int = 0) -> PairsReport:
+    """Measure what separates the two sides of `pairs` without any model.
+
+    AUROCs are of the empathic against the non-empathic texts, so .5 is chance and values below
+    it mean that the rule learned on train points the wrong way. `…_pair_accuracy` is the share
+    of pairs whose empathic text scores higher than its own counterpart (ties count half): the
+    sharper test, since the subject is the same on both sides. Measures that need a test part,
+    or several scenarios, are left out where there is none.
+
+    Args:
+        pairs: the pairs.
+        samples: bootstrap samples; pairs are resampled, both sides together.
+        seed: seed of the bootstrap.
+
+    Raises:
+        InputError: no pairs, or no bootstrap samples.
+    """
+    if not len(pairs):
+        raise InputError("there are no pairs to check: give at least one.")
+    if samples < 1:
+        raise InputError(f"samples is {samples}: give a positive number of bootstrap samples.")
+    boot = _Bootstrap(samples, seed)
+    copies, copy_measures = _copies(pairs.train, pairs.test)
+    measures = [*_length(pairs, boot), *_format(pairs, boot), *_opening(pairs), *copy_measures]
+    for weighting in ("tf", "tfidf"):
+        if len(pairs.train) and len(pairs.test):
+            scores = word_scores(pairs.train, pairs.test, weighting=weighting)
+            fold = _Fold.of(pairs.test, scores)
+            measures += boot.separation("words", f"{weighting}_fixed", [fold])
+        if len(pairs.scenarios) > 1:
+            folds = [
+                _Fold.of(part.test, word_scores(part.train, part.test, weighting=weighting))
+                for part in pairs.split("scenario")
+            ]
+            measures += boot.separation("words", f"{weighting}_left_out_scenario", folds)
+            for fold in folds:
+                measures += boot.separation("words", f"{weighting}_{fold.strata[0]}", [fold])[:1]
+    return PairsReport(
+        measures=tuple(measures),
+        near_duplicates=copies,
+        word_differences=_word_differences(pairs),
+        n_train=len(pairs.train),
+        n_test=len(pairs.test),
+        samples=samples,
+        seed=seed,
+        pairs_digest=pairs.digest,
+    )
+
+
+def word_scores(
+    train: Sequence[ContrastivePair], test: Sequence[ContrastivePair], *, weighting: str = "tf"
+) -> np.ndarray:
+    """Score texts by a bag-of-words mean difference: the baseline without a model.
+
+    Word counts (with weighting "tfidf" times the inverse document frequency in train) are
+    scaled to length one; the direction is the mean of the empathic train texts minus the mean
+    of the non-empathic ones. Words that train does not have are ignored.
+
+    Returns:
+        Scores [pairs of test, 2]: empathic, non-empathic.
+    """
+    if weighting not in ("tf", "tfidf"):
+        raise InputError(f"unknown weighting {weighting!r}: use 'tf' or 'tfidf'.")
+    texts = [text for pair in train for text in (pair.empathic, pair.non_empathic)]
+    column = {word: i for i, word in enumerate(sorted({w for t in texts for w in words(t)}))}
+    counts = _counts(texts, column)
+    idf = np.ones(len(column))
+    if weighting == "tfidf":
+        idf = np.log((1 + len(texts)) / (1 + (counts > 0).sum(0))) + 1
+    bags = _unit(counts * idf)
+    direction = bags[0::2].mean(0) - bags[1::2].mean(0)
+    test_texts = [text for pair in test for text in (pair.empathic, pair.non_empathic)]
+    # Rounding keeps equal bags equal, whatever the order of summation.
+    scores: np.ndarray = (_unit(_counts(test_texts, column) * idf) @ direction).round(12)
+    return scores.reshape(-1, 2)
+
+
+def words(text: str) -> list[str]:
+    """The lower-cased words of `text`, without punctuation."""
+    return _WORD.findall(text.lower().replace("’", "'"))
+
+
+def shared_runs(a: str, b: str, length: int = RUN_WORDS) -> set[tuple[str, ...]]:
+    """The runs of `length` words that occur in both texts."""
+    return _grams(a, length) & _grams(b, length)
+
+
+def _grams(text: str, length: int) -> set[tuple[str, ...]]:
+    tokens = words(text)
+    return {tuple(tokens[i : i + length]) for i in range(len(tokens) - length + 1)}
+
+
+def _counts(texts: Sequence[str], column: Mapping[str, int]) -> np.ndarray:
+    counts = np.zeros((len(texts), len(column)))
+    for row, text in zip(counts, texts, strict=True):
+        for word, count in Counter(words(text)).items():
+            if word in column:
+                row[column[word]] = count
+    return counts
+
+
+def _unit(bags: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(bags, axis=1, keepdims=True)
+    return np.divide(bags, norms, out=np.zeros_like(bags), where=norms > 0)
+
+
+def _pair_accuracy(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    accuracy: np.ndarray = (1 + np.sign(positive - negative)).mean(-1) / 2
+    return accuracy
+
+
+@dataclass(frozen=True)
+class _Bootstrap:
+    samples: int
+    seed: int
+
+    def separation(self, group: str, label: str, folds: Sequence[_Fold]) -> list[Measure]:
+        """AUROC and pair accuracy, averaged over folds, since their scores have no common scale.
+
+        Pairs are resampled inside each fold and scenario.
+        """
+        scores = np.concatenate([fold.scores for fold in folds])
+        ends = np.cumsum([len(fold.scores) for fold in folds])
+        strata = [(i, s) for i, fold in enumerate(folds) for s in fold.strata]
+        measures = []
+        for name, rule in (("auroc", auroc), ("pair_accuracy", _pair_accuracy)):
+
+            def statistic(index: np.ndarray, rule: Callable[..., Any] = rule) -> np.ndarray:
+                parts = np.split(scores[index], ends[:-1], axis=1)
+                values: np.ndarray = np.mean([rule(x[..., 0], x[..., 1]) for x in parts], axis=0)
+                return values
+
+            e = bootstrap(statistic, strata, samples=self.samples, seed=self.seed)
+            measures.append(Measure(group, f"{label}_{name}", e.value, e.low, e.high, e.n))
+        return measures
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Scores [pairs, 2] of the texts of one test part, and the pairs' scenarios."""
+
+    scores: np.ndarray
+    strata: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pairs: Pairs, scores: np.ndarray) -> _Fold:
+        return cls(scores, tuple(pair.scenario for pair in pairs))
+
+
+def _sides(pairs: Pairs, value: Callable[[str], float]) -> np.ndarray:
+    return np.array([[value(p.empathic), value(p.non_empathic)] for p in pairs], dtype=float)
+
+
+def _length(pairs: Pairs, boot: _Bootstrap) -> list[Measure]:
+    counts = _sides(pairs, lambda text: len(text.split()))
+    relative = np.abs(counts[:, 0] - counts[:, 1]) / counts.max(1)
+    values = {
+        "empathic_words": counts[:, 0].mean(),
+        "non_empathic_words": counts[:, 1].mean(),
+        "mean_relative_difference": relative.mean(),
+        "max_relative_difference": relative.max(),
+    }
+    return [
+        *(Measure("length", k, float(v), None, None, len(pairs)) for k, v in values.items()),
+        *boot.separation("length", "length", [_Fold.of(pairs, counts)]),
+    ]
+
+
+def _format(pairs: Pairs, boot: _Bootstrap) -> list[Measure]:
+    measures = []
+    for name, count in _FORMATS.items():
+        counts = _sides(pairs, count)
+        for side, mean in zip(("empathic", "non_empathic"), counts.mean(0), strict=True):
+            measures.append(
+                Measure("format", f"{side}_{name}", float(mean), None, None, len(pairs))
+            )
+        measures += boot.separation("format", name, [_Fold.of(pairs, counts)])[:1]
+    return measures
+
+
+def _opening(pairs: Pairs) -> list[Measure]:
+    same, overlap = [], []
+    for pair in pairs:
+        a, b = (
+            words(re.split(r"(?<=[.!?:])\s|\n", t.strip())[0])
+            for t in (pair.empathic, pair.non_empathic)
+        )
+        same.append(a == b)
+        overlap.append(len(set(a) & set(b)) / max(len(set(a) | set(b)), 1))
+    return [
+        Measure("opening", "same_first_sentence", float(np.mean(same)), None, None, len(pairs)),
+        Measure(
+            "opening", "first_sentence_overlap", float(np.mean(overlap)), None, None, len(pairs)
+        ),
+    ]
+
+
+def _copies(train: Pairs, test: Pairs) -> tuple[tuple[NearDuplicate, ...], list[Measure]]:
+    """Text in common across the split; only pairs with a 5-gram in common are compared."""
+
+    def grams(pair: ContrastivePair, length: int) -> set[tuple[str, ...]]:
+        return _grams(pair.empathic, length) | _grams(pair.non_empathic, length)
+
+    train_grams = [grams(pair, GRAM_WORDS) for pair in train]
+    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i, held in enumerate(train_grams):
+        for gram in held:
+            holders[gram].append(i)
+    copies = []
+    highest = 0.0
+    for pair in test:
+        mine = grams(pair, GRAM_WORDS)
+        shared = Counter(i for gram in mine for i in holders.get(gram, ()))
+        for i, count in sorted(shared.items()):
+            jaccard = count / len(mine | train_grams[i])
+            highest = max(highest, jaccard)
+            runs = grams(pair, RUN_WORDS) & grams(train[i], RUN_WORDS)
+            if runs or jaccard > JACCARD_REPORTED:
+                example = " ".join(min(runs)) if runs else ""
+                copies.append(NearDuplicate(train[i].id, pair.id, len(runs), jaccard, example))
+    with_runs = len({copy.test_id for copy in copies if copy.shared_runs})
+    measures = [
+        Measure("copies", "test_pairs_with_shared_run", with_runs, None, None, len(test)),
+        Measure("copies", "max_5gram_jaccard", highest, None, None, len(test)),
+    ]
+    return tuple(copies), measures if len(test) else []
+
+
+def _word_differences(pairs: Pairs, top: int = 20) -> tuple[tuple[str, int, int], ...]:
+    empathic = Counter(word for pair in pairs for word in set(words(pair.empathic)))
+    other = Counter(word for pair in pairs for word in set(words(pair.non_empathic)))
+    rows = [(word, empathic[word], other[word]) for word in sorted(empathic | other)]
+    return tuple(sorted(rows, key=lambda row: -abs(row[1] - row[2]))[:top])

@@ -1,0 +1,250 @@
+"""Mean-difference probes: fit one per layer, choose the layer inside train, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from empathy_mi import stats
+from empathy_mi.activations import Activations
+from empathy_mi.errors import InputError
+from empathy_mi.hooks import resid_post
+from empathy_mi.io import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from empathy_mi.detection import Detection
+    from empathy_mi.steering import SteeringVector
+
+_FILE = "probe.safetensors"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A direction at one layer, with the threshold and units that train gave it.
+
+    Attributes:
+        direction: unit vector; a higher projection means more empathic.
+        layer: block whose output it reads, `blocks.{layer}.hook_resid_post`.
+        threshold: midpoint of the class means' projections in train.
+        class_gap: distance of the class means' projections in train, in residual units.
+        norm: median norm of a token's residual at this layer.
+        pooling: pooling of the activations that it was fitted on.
+        context: context of those activations.
+        model: name of the model.
+        fingerprint: of the model's weights.
+        method: how it was fitted.
+        n_pairs: number of train pairs.
+    """
+
+    direction: Float[Tensor, "d"] = field(repr=False)
+    layer: int
+    threshold: float
+    class_gap: float
+    norm: float
+    pooling: str
+    context: str
+    model: str
+    fingerprint: str
+    method: str
+    n_pairs: int
+
+    @property
+    def hook_name(self) -> str:
+        """The hook point that the probe reads."""
+        return resid_post(self.layer)
+
+    def scores(self, activations: Activations) -> tuple[np.ndarray, np.ndarray]:
+        """Projections of the empathic and the non-empathic texts, each [pair].
+
+        Raises:
+            InputError: the activations are another model's, layer's or pooling's.
+        """
+        check_same_source(self, activations)
+        if self.layer not in activations.layers:
+            raise InputError(
+                f"the activations hold layers {_span(activations.layers)}, the probe reads layer "
+                f"{self.layer}: extract that layer too."
+            )
+        i = activations.layers.index(self.layer)
+        direction = self.direction.double()
+        return (
+            (activations.empathic[:, i].double() @ direction).numpy(),
+            (activations.non_empathic[:, i].double() @ direction).numpy(),
+        )
+
+    def steering_vector(self) -> SteeringVector:
+        """The same direction as an intervention at the same hook point."""
+        from empathy_mi.steering import SteeringVector
+
+        return SteeringVector(
+            self.direction, self.layer, norm=self.norm, class_gap=self.class_gap,
+            fingerprint=self.fingerprint, name="probe",
+        )  # fmt: skip
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `folder/probe.safetensors`: the direction, and the rest as JSON in its header."""
+        meta = {k: v for k, v in asdict(self).items() if k != "direction"}
+        return write_tensors(Path(folder) / _FILE, {"direction": self.direction}, meta)
+
+    @staticmethod
+    def load(folder: str | Path) -> Probe:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, truncated or not a probe.
+        """
+        path = Path(folder) / _FILE
+        tensors, meta = read_tensors(path)
+        try:
+            return Probe(direction=tensors["direction"], **meta)
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a probe of this version ({error}): save it again."
+            ) from error
+
+
+@dataclass(frozen=True)
+class ProbeSet(Mapping[int, Probe]):
+    """One probe per layer, with the activations that they were fitted on."""
+
+    probes: tuple[Probe, ...]
+    train: Activations = field(repr=False)
+
+    def __getitem__(self, layer: int) -> Probe:
+        for probe in self.probes:
+            if probe.layer == layer:
+                return probe
+        raise InputError(f"no probe at layer {layer}: there are {_span(self.train.layers)}.")
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(probe.layer for probe in self.probes)
+
+    def __len__(self) -> int:
+        return len(self.probes)
+
+    def evaluate(self, test: Activations, **options: Any) -> Detection:
+        """Detection on held-out pairs; options as in `empathy_mi.detection.evaluate`."""
+        from empathy_mi.detection import evaluate
+
+        return evaluate(self, test, **options)
+
+    def select(self, train: Activations | None = None, *, folds: int = 5, seed: int = 0) -> Probe:
+        """The probe of the layer with the best cross-validated AUROC inside train.
+
+        Ties, which are common near 1, go to the larger d'. The test pairs are never seen.
+        """
+        scores = cross_validate(train or self.train, folds=folds, seed=seed)
+        return self[max(scores, key=lambda layer: scores[layer])]
+
+
+def fit_probes(train: Activations) -> ProbeSet:
+    """Fit a mean-difference probe at every layer of `train`.
+
+    The direction is the normalised difference of the class means (arXiv 2511.16699, section 3).
+
+    Raises:
+        InputError: the class means are equal or not finite at a layer.
+    """
+    directions = mean_difference(train)
+    probes = []
+    for i, layer in enumerate(train.layers):
+        length = float(directions[i].norm())
+        if not np.isfinite(length) or length == 0:
+            raise InputError(
+                f"the class means at layer {layer} differ by {length}: check the pairs and the "
+                "activations."
+            )
+        unit = directions[i] / length
+        high = float(train.empathic[:, i].double().mean(0) @ unit)
+        low = float(train.non_empathic[:, i].double().mean(0) @ unit)
+        probes.append(
+            Probe(
+                direction=unit.float(),
+                layer=layer,
+                threshold=(high + low) / 2,
+                class_gap=high - low,
+                norm=float(train.norm[i]),
+                pooling=train.pooling,
+                context=train.context,
+                model=train.model,
+                fingerprint=train.fingerprint,
+                method="mean difference",
+                n_pairs=len(train),
+            )
+        )
+    return ProbeSet(tuple(probes), train)
+
+
+def mean_difference(train: Activations) -> Float[Tensor, "layer d"]:
+    """Difference of the class means at each layer, in float64, not normalised."""
+    return (train.empathic.double() - train.non_empathic.double()).mean(0)
+
+
+def cross_validate(
+    train: Activations, *, folds: int = 5, seed: int = 0
+) -> dict[int, tuple[float, float]]:
+    """Mean held-out (AUROC, d') of each layer, over folds of pairs stratified by scenario.
+
+    Raises:
+        InputError: there are fewer pairs than folds, or fewer than two folds.
+    """
+    if not 2 <= folds <= len(train):
+        raise InputError(
+            f"cannot make {folds} folds of {len(train)} pairs: use 2 to {len(train)} folds."
+        )
+    fold = _folds(train.scenarios, folds, seed)
+    high, low = train.empathic.double().numpy(), train.non_empathic.double().numpy()
+    results = []
+    for k in range(folds):
+        inside, outside = fold != k, fold == k
+        direction = (high[inside] - low[inside]).mean(0)
+        direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+        positive = np.einsum("nld,ld->ln", high[outside], direction)
+        negative = np.einsum("nld,ld->ln", low[outside], direction)
+        results.append((stats.auroc(positive, negative), stats.d_prime(positive, negative)))
+    auroc, d_prime = (np.mean(values, axis=0) for values in zip(*results, strict=True))
+    return {
+        layer: (round(float(auroc[i]), 9), float(d_prime[i]))
+        for i, layer in enumerate(train.layers)
+    }
+
+
+def check_same_source(probe: Probe, activations: Activations) -> None:
+    """Refuse activations that a probe cannot read.
+
+    Raises:
+        InputError: they are another model's, or were pooled or read in another way.
+    """
+    if probe.fingerprint != activations.fingerprint:
+        raise InputError(
+            f"the probe belongs to {probe.model!r} ({probe.fingerprint}), the activations to "
+            f"{activations.model!r} ({activations.fingerprint}): fit a probe on this model."
+        )
+    for name in ("pooling", "context"):
+        mine, theirs = getattr(probe, name), getattr(activations, name)
+        if mine != theirs:
+            raise InputError(
+                f"the probe was fitted with {name} {mine!r}, the activations have {theirs!r}: "
+                f"extract them with {name}={mine!r}."
+            )
+
+
+def _folds(scenarios: list[str], folds: int, seed: int) -> np.ndarray:
+    """The fold of each pair: each scenario's pairs are shuffled and dealt out in turn."""
+    order = stats.generator(seed, "folds").permutation(len(scenarios))
+    dealt = sorted(order, key=lambda i: scenarios[i])
+    fold = np.empty(len(scenarios), dtype=int)
+    fold[dealt] = np.arange(len(scenarios)) % folds
+    return fold
+
+
+def _span(layers: tuple[int, ...]) -> str:
+    whole = layers == tuple(range(layers[0], layers[-1] + 1))
+    return f"{layers[0]} to {layers[-1]}" if whole else ", ".join(map(str, layers))

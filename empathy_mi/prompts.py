@@ -1,0 +1,63 @@
+"""The prompts that a steering study runs: scenario, system prompt and user message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from empathy_mi.organisms import is_organism, scenario_document
+from empathy_mi.outcomes import Scorer, action, lexical
+from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt of a scenario.
+
+    Attributes:
+        scenario: the scenario's id.
+        sample: number of the sample that it is for.
+        user: the user's message.
+        system: system prompt, None for none.
+    """
+
+    scenario: str
+    sample: int
+    user: str
+    system: str | None = None
+
+
+def scenario_prompts(
+    model_name: str, scenarios: Sequence[str] | None, samples: int, *, seed: int
+) -> list[Prompt]:
+    """`samples` prompts of each scenario.
+
+    A real model gets the scenario's own prompt each time. An embedded model knows the language
+    of its grammar alone, so it gets the scenario as the grammar tells it: each sample with other
+    names and words, an urgent need and a neutral system prompt.
+
+    Args:
+        model_name: decides which.
+        scenarios: ids; None is all five.
+        samples: prompts a scenario.
+        seed: seed of the grammar.
+
+    Raises:
+        InputError: a scenario is unknown.
+    """
+    chosen = [get_scenario(s) for s in scenarios] if scenarios is not None else list(SCENARIOS)
+    prompts = []
+    for scenario in chosen:
+        for sample in range(samples):
+            if is_organism(model_name):
+                drawn = scenario_document(f"{seed} prompt {sample}", scenario.id)
+                prompt = Prompt(scenario.id, sample, drawn.user, drawn.system or None)
+            else:
+                prompt = Prompt(scenario.id, sample, scenario_prompt(scenario))
+            prompts.append(prompt)
+    return prompts
+
+
+def scorer_for(model_name: str) -> Scorer:
+    """The action line for an embedded model, the paper's word counts for any other."""
+    return action if is_organism(model_name) else lexical

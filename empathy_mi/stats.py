@@ -1,0 +1,165 @@
+"""Model-free statistics: AUROC with ties, clustered bootstrap, permutation, exact intervals.
+
+Everything is vectorised over leading axes, takes a seed and knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import beta, rankdata
+
+from empathy_mi.errors import InputError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: the point estimate.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        n: number of independent units (pairs, texts, rows).
+        level: confidence level.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (N = {self.n})"
+
+
+def generator(seed: int, *labels: object) -> np.random.Generator:
+    """A generator derived from (seed, labels): the same labels always give the same draws."""
+    words = " ".join(map(str, labels)).encode()
+    return np.random.default_rng([seed, *words])
+
+
+def auroc(
+    positive: Float[Array, "... p"], negative: Float[Array, "... q"]
+) -> Float[Array, "..."] | float:
+    """P(positive > negative) + P(positive = negative) / 2, over the last axis.
+
+    Source: the Mann-Whitney statistic.
+
+    Args:
+        positive: scores of the positive class.
+        negative: scores of the negative class.
+
+    Returns:
+        The AUROC, in [0, 1]; 0.5 is chance. A float when both inputs are one-dimensional.
+
+    Raises:
+        InputError: a class is empty or a score is not a number.
+    """
+    positive, negative = np.asarray(positive, float), np.asarray(negative, float)
+    p, q = positive.shape[-1], negative.shape[-1]
+    if p == 0 or q == 0:
+        raise InputError(
+            f"AUROC needs scores of both classes, got {p} positive and {q} negative: "
+            "add texts of the missing class."
+        )
+    lead = np.broadcast_shapes(positive.shape[:-1], negative.shape[:-1])
+    scores = np.concatenate(
+        [np.broadcast_to(positive, (*lead, p)), np.broadcast_to(negative, (*lead, q))], axis=-1
+    )
+    if np.isnan(scores).any():
+        raise InputError("AUROC needs numbers, got NaN among the scores: check the activations.")
+    ranks = rankdata(scores, axis=-1)[..., :p].sum(-1)
+    value = (ranks - p * (p + 1) / 2) / (p * q)
+    return float(value) if value.ndim == 0 else value
+
+
+def d_prime(
+    positive: Float[Array, "... p"], negative: Float[Array, "... q"]
+) -> Float[Array, "..."]:
+    """Separation of the class means over the pooled standard deviation (0 spread gives inf)."""
+    spread = np.sqrt((_variance(positive) + _variance(negative)) / 2)
+    gap = np.mean(positive, -1) - np.mean(negative, -1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gap == 0, 0.0, gap / spread)
+
+
+def _variance(x: Float[Array, "... n"]) -> Float[Array, "..."]:
+    return np.var(x, axis=-1, ddof=1) if x.shape[-1] > 1 else np.zeros(x.shape[:-1])
+
+
+def bootstrap_indices(
+    strata: Sequence[object], *, samples: int, seed: int
+) -> Int[Array, "samples unit"]:
+    """Resamples of units with replacement, drawn within each stratum.
+
+    A unit is what was drawn independently (a contrastive pair, not one of its two texts).
+    """
+    labels = np.asarray([str(s) for s in strata])
+    draw = generator(seed, "bootstrap")
+    index = np.empty((samples, len(labels)), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        index[:, members] = draw.choice(members, size=(samples, len(members)))
+    return index
+
+
+def bootstrap(
+    statistic: Callable[[Int[Array, "samples unit"]], Float[Array, "samples"]],
+    strata: Sequence[object],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """Percentile bootstrap of a statistic of resampled units, stratified.
+
+    Args:
+        statistic: maps index arrays [samples, unit] to values [samples].
+        strata: the stratum of each unit (its scenario).
+        samples: number of resamples.
+        seed: seed of the resamples.
+        level: confidence level.
+    """
+    n = len(strata)
+    value = float(statistic(np.arange(n)[None])[0])
+    values = statistic(bootstrap_indices(strata, samples=samples, seed=seed))
+    tail = (1 - level) / 2
+    finite = values[np.isfinite(values)]
+    low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (value, value)
+    return Estimate(value, float(low), float(high), n, level)
+
+
+def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
+    """A share with its exact (Clopper-Pearson) interval; n = 0 gives NaN in [0, 1]."""
+    if n == 0:
+        return Estimate(float("nan"), 0.0, 1.0, 0, level)
+    tail = (1 - level) / 2
+    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, n - successes + 1))
+    high = 1.0 if successes == n else float(beta.ppf(1 - tail, successes + 1, n - successes))
+    return Estimate(successes / n, low, high, n, level)
+
+
+def permutation_p(observed: float, null: Float[Array, "draws"]) -> float:
+    """One-sided p with the plus-one rule: (1 + #{null >= observed}) / (1 + draws).
+
+    Source: Phipson and Smyth (2010). It is never 0.
+    """
+    return float((1 + np.sum(null >= observed - 1e-12)) / (1 + len(null)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment of p-values, in the given order."""
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = running
+    return [float(value) for value in adjusted]

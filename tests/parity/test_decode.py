@@ -1,0 +1,102 @@
+"""Cached decoding gives plain Hugging Face's tokens and the uncached numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from empathy_mi.models import Adapter, Hook
+from tests.parity.conftest import Side
+from tests.parity.tolerance import same
+
+NEW = 24
+
+
+def greedy(
+    adapter: Adapter, tokens: Tensor, mask: Tensor, hooks: list[Hook] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Greedy tokens [batch, NEW] and the logits [batch, NEW, vocab] that chose them."""
+    logits, cache = adapter.prefill(tokens, mask, hooks=hooks or [])
+    chosen, seen = [], []
+    for _ in range(NEW):
+        seen.append(logits)
+        chosen.append(logits.argmax(-1))
+        logits, cache = adapter.decode(chosen[-1], cache, hooks=hooks or [])
+    return torch.stack(chosen, 1), torch.stack(seen, 1)
+
+
+def test_greedy_tokens_of_a_padded_batch(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """From short prompts across the sliding window and the rope boundary."""
+    tokens, mask = batch[0][:, -12:], batch[1][:, -12:]
+    expected = side.reference.generate(
+        tokens,
+        attention_mask=mask,
+        do_sample=False,
+        max_new_tokens=NEW,
+        min_new_tokens=NEW,
+        eos_token_id=None,
+        pad_token_id=1,
+    )
+    chosen, _ = greedy(side.adapter, tokens, mask)
+    assert torch.equal(chosen, expected[:, 12:])
+
+
+def test_cached_is_uncached_is_one_by_one(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    tokens, mask = batch[0][:, -12:], batch[1][:, -12:]
+    chosen, logits = greedy(side.adapter, tokens, mask)
+    for row in range(len(tokens)):
+        alone = torch.cat([tokens[row][mask[row].bool()], chosen[row]])[None]
+        with torch.no_grad():
+            expected = side.reference(alone).logits[0, -NEW - 1 : -1]
+        same(logits[row], expected)
+    whole = torch.cat([tokens, chosen], 1)
+    grown = torch.cat([mask, torch.ones_like(chosen)], 1)
+    same(logits, side.adapter.forward(whole, grown)[:, -NEW - 1 : -1])
+
+
+def test_hooked_decoding_is_hooked_forward(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """A steered cached run equals steering every position of the finished text."""
+    tokens, mask = batch[0][:, -12:], batch[1][:, -12:]
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(3))
+    alpha = torch.tensor([0.0, 1.0, -2.0])[:, None, None]
+    shapes: list[tuple[int, ...]] = []
+
+    def steer(tensor: Tensor, hook: object) -> Tensor:
+        shapes.append(tuple(tensor.shape))
+        return tensor + alpha * direction
+
+    hooks = [("blocks.1.hook_resid_post", steer)]
+    chosen, logits = greedy(side.adapter, tokens, mask, hooks)
+    assert shapes == [(3, 12, 32)] + [(3, 1, 32)] * NEW
+    whole = torch.cat([tokens, chosen], 1)
+    grown = torch.cat([mask, torch.ones_like(chosen)], 1)
+    expected = side.adapter.forward(whole, grown, hooks=hooks)
+    same(logits, expected[:, -NEW - 1 : -1])
+    plain, _ = greedy(side.adapter, tokens, mask)
+    assert torch.equal(plain[0], chosen[0])
+    assert not torch.equal(plain[2], chosen[2])
+
+
+def test_rows_fan_a_prefill_out(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """Rows repeat and reorder; continuations share nothing, and the first cache stays usable."""
+    tokens, mask = batch
+    _, cache = side.adapter.prefill(tokens, mask)
+    fan = cache.rows([2, 0, 0, 1])
+    assert (fan.n_rows, fan.length) == (4, cache.length)
+    fan.keys[0].mul_(1)  # an own copy: may be written
+    assert not {k.data_ptr() for k in fan.keys} & {k.data_ptr() for k in cache.keys}
+    new = torch.tensor([9, 10, 11, 12])
+    logits, grown = side.adapter.decode(new, fan)
+    again, _ = side.adapter.decode(new, fan)
+    assert torch.equal(logits, again)
+    assert (fan.length, grown.length) == (40, 41)
+    whole = torch.cat([tokens[[2, 0, 0, 1]], new[:, None]], 1)
+    whole_mask = torch.cat([mask[[2, 0, 0, 1]], torch.ones(4, 1, dtype=torch.long)], 1)
+    same(logits, side.adapter.forward(whole, whole_mask)[:, -1])
+
+
+def test_prefill_takes_the_last_position(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    logits, cache = side.adapter.prefill(*batch)
+    same(logits, side.reads(*batch).logits[:, -1])
+    assert not logits.requires_grad
+    assert torch.equal(cache.mask, batch[1])
