@@ -1,3 +1,77 @@
-"""Detect, steer and explain empathy-in-action in language models."""
+"""Detect, steer and explain empathy-in-action in language models.
+
+Names are loaded when they are first used, so that `import empathy_mi` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Activations": "activations",
+    "ContrastivePair": "pairs",
+    "Detection": "detection",
+    "DoseResponse": "dose",
+    "InputError": "errors",
+    "Pairs": "pairs",
+    "Probe": "probes",
+    "ProbeSet": "probes",
+    "Scenario": "scenarios",
+    "SteeringVector": "steering",
+    "StudyResult": "study_results",
+    "check_pairs": "pairs_check",
+    "dose_response": "dose",
+    "extract_activations": "activations",
+    "fit_probes": "probes",
+    "load_model": "models",
+    "load_pairs": "pairs",
+    "load_scenarios": "scenarios",
+    "random_vectors": "steering",
+    "run_study": "study",
+}
+_MODULES = ("models", "organisms", "stats", "viz")
+
+__all__ = sorted([*_HOME, *_MODULES, "__version__"])
+
+if TYPE_CHECKING:
+    from empathy_mi import models as models
+    from empathy_mi import organisms as organisms
+    from empathy_mi import stats as stats
+    from empathy_mi import viz as viz
+    from empathy_mi.activations import Activations as Activations
+    from empathy_mi.activations import extract_activations as extract_activations
+    from empathy_mi.detection import Detection as Detection
+    from empathy_mi.dose import DoseResponse as DoseResponse
+    from empathy_mi.dose import dose_response as dose_response
+    from empathy_mi.errors import InputError as InputError
+    from empathy_mi.models import load_model as load_model
+    from empathy_mi.pairs import ContrastivePair as ContrastivePair
+    from empathy_mi.pairs import Pairs as Pairs
+    from empathy_mi.pairs import load_pairs as load_pairs
+    from empathy_mi.pairs_check import check_pairs as check_pairs
+    from empathy_mi.probes import Probe as Probe
+    from empathy_mi.probes import ProbeSet as ProbeSet
+    from empathy_mi.probes import fit_probes as fit_probes
+    from empathy_mi.scenarios import Scenario as Scenario
+    from empathy_mi.scenarios import load_scenarios as load_scenarios
+    from empathy_mi.steering import SteeringVector as SteeringVector
+    from empathy_mi.steering import random_vectors as random_vectors
+    from empathy_mi.study import run_study as run_study
+    from empathy_mi.study_results import StudyResult as StudyResult
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"empathy_mi.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return import_module(f"empathy_mi.{name}")
+    raise AttributeError(f"module 'empathy_mi' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resid_post, resolve_layers
-from empathy_mi.io import digest, read_tensors, write_tensors
+from empathy_mi.io import digest, read_tensors, write_json, write_tensors
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.pairs import ContrastivePair, Pairs
 from empathy_mi.progress import track
@@ -29,14 +29,14 @@ Context = Literal["prompt", "none"]
 _STORE_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activations:
     """Pooled residual streams of both sides of each pair.
 
     Attributes:
         empathic: residual of the empathic texts, float32.
         non_empathic: residual of the other texts, float32.
-        norm: median norm of a completion token's residual, over all texts.
+        norm: median norm of a completion token's residual, over all texts, whatever the pooling.
         layers: what the layer axis means: layer L is the output of block L.
         pairs: the pairs, in order.
         pooling: "mean" over completion tokens, or "last".
@@ -118,32 +118,37 @@ def extract_activations(
         Activations in float32 on the CPU.
 
     Raises:
-        InputError: a layer is outside the model, a text is longer than the model's context, or
-            an option is unknown.
+        InputError: a layer is outside the model, a text is longer than the model's context, an
+            option is unknown, or the store cannot be written to.
     """
     adapter = adapt(model)
     chosen = resolve_layers(layers, adapter.n_layers)
     _check_option("pooling", pooling, ("mean", "last"))
     _check_option("context", context, ("prompt", "none"))
-    key = digest(_STORE_VERSION, adapter.fingerprint, str(adapter.dtype), pairs.digest,
-                 pooling, context)  # fmt: skip
-    folder = (cache_dir() if cache is None else Path(cache)) / "activations" / key
-    missing = [layer for layer in chosen if not _stored(folder, layer).is_file()]
+    if not len(pairs):
+        raise InputError("there are no pairs: give at least one.")
+    rows = [_Row.of(adapter, p, text, context) for p in pairs
+            for text in (p.empathic, p.non_empathic)]  # fmt: skip
+    _check_length(rows, adapter.n_ctx)
+    folder = (cache_dir() if cache is None else Path(cache)) / "activations"
+    folder /= digest(_STORE_VERSION, adapter.fingerprint, str(adapter.dtype), pooling,
+                     [(row.ids, row.start) for row in rows])  # fmt: skip
+    found = {layer: _read(folder, layer) for layer in chosen}
+    missing = [layer for layer in chosen if found[layer] is None]
     if missing:
-        rows = [_Row.of(adapter, p, text, context) for p in pairs
-                for text in (p.empathic, p.non_empathic)]  # fmt: skip
-        _check_length(rows, adapter.n_ctx)
+        about = {"model": adapter.name, "pooling": pooling, "context": context, "texts": len(rows)}
+        write_json(folder / "about.json", about)  # refuses an unwritable store before the work
         pooled, norms = _extract(adapter, rows, missing, pooling, max_tokens)
-        about = {"model": adapter.name, "pairs": pairs.digest, "pooling": pooling}
         for i, layer in enumerate(missing):
-            tensors = {"pooled": pooled[:, i].contiguous(), "norm": norms[i]}
-            write_tensors(_stored(folder, layer), tensors, {**about, "layer": layer})
-    stored = [read_tensors(_stored(folder, layer))[0] for layer in chosen]
-    texts = torch.stack([entry["pooled"] for entry in stored], dim=1)
+            entry = {"pooled": pooled[:, i].clone(), "norm": norms[i].clone()}
+            write_tensors(_stored(folder, layer), entry, {**about, "layer": layer})
+            found[layer] = entry
+    entries = [entry for entry in found.values() if entry is not None]
+    texts = torch.stack([entry["pooled"] for entry in entries], dim=1)
     return Activations(
         empathic=texts[0::2],
         non_empathic=texts[1::2],
-        norm=torch.stack([entry["norm"] for entry in stored]),
+        norm=torch.stack([entry["norm"] for entry in entries]),
         layers=chosen,
         pairs=pairs,
         pooling=pooling,
@@ -166,6 +171,15 @@ def cache_dir() -> Path:
 
 def _stored(folder: Path, layer: int) -> Path:
     return folder / f"layer-{layer:03d}.safetensors"
+
+
+def _read(folder: Path, layer: int) -> dict[str, Tensor] | None:
+    """One layer of the store; None where it is missing or not whole, so that it is made again."""
+    try:
+        entry, _ = read_tensors(_stored(folder, layer))
+    except InputError:
+        return None
+    return entry if {"pooled", "norm"} <= entry.keys() else None
 
 
 def _check_option(name: str, value: str, known: Sequence[str]) -> None:
@@ -221,18 +235,23 @@ def _extract(
     for index in track(_batches(rows, budget), "extracting activations"):
         batch = pad([rows[i].ids for i in index], fill, side="right")
         starts = torch.tensor([rows[i].start for i in index])
-        span = _span(batch.mask, starts, pooling).to(adapter.device)
+        inside = _span(batch.mask, starts).to(adapter.device)
+        span = inside if pooling == "mean" else _last(inside)
 
-        def reader(i: int, at: list[int], span: Tensor) -> Callable[[Tensor, Any], None]:
+        def reader(
+            i: int, at: list[int], inside: Tensor, span: Tensor
+        ) -> Callable[[Tensor, Any], None]:
             def read(residual: Tensor, hook: Any) -> None:
                 residual = residual.float()
-                mean = (residual * span[..., None]).sum(1) / span.sum(1, keepdim=True)
-                pooled[at, i] = mean.cpu()
-                norms[i].append(residual.norm(dim=-1)[span.bool()].cpu())
+                kept = residual.masked_fill(~span[..., None], 0)
+                pooled[at, i] = (kept.sum(1) / span.sum(1, keepdim=True)).cpu()
+                norms[i].append(residual.norm(dim=-1)[inside].cpu())
 
             return read
 
-        hooks = [(resid_post(layer), reader(i, index, span)) for i, layer in enumerate(layers)]
+        hooks = [
+            (resid_post(layer), reader(i, index, inside, span)) for i, layer in enumerate(layers)
+        ]
         adapter.forward(
             batch.tokens.to(adapter.device),
             batch.mask.to(adapter.device),
@@ -242,12 +261,11 @@ def _extract(
     return pooled, torch.stack([torch.cat(parts).median() for parts in norms])
 
 
-def _span(
-    mask: Int[Tensor, "row pos"], starts: Int[Tensor, "row"], pooling: Pooling
-) -> Float[Tensor, "row pos"]:
-    """1 at the tokens that are pooled, of right-padded rows."""
-    place = torch.arange(mask.shape[1])[None]
-    inside = (place >= starts[:, None]) & mask.bool()
-    if pooling == "last":
-        inside &= place == mask.sum(1, keepdim=True) - 1
-    return inside.float()
+def _span(mask: Int[Tensor, "row pos"], starts: Int[Tensor, "row"]) -> Bool[Tensor, "row pos"]:
+    """The completion's tokens, of right-padded rows."""
+    return (torch.arange(mask.shape[1])[None] >= starts[:, None]) & mask.bool()
+
+
+def _last(inside: Bool[Tensor, "row pos"]) -> Bool[Tensor, "row pos"]:
+    """The last token of each span that reaches to the end of its row."""
+    return inside & (inside.flip(1).cumsum(1).flip(1) == 1)

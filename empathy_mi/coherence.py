@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from empathy_mi.models import Adapter
@@ -45,7 +45,7 @@ def negative_log_likelihood(
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
     *,
-    max_tokens: int = 16_384,
+    max_tokens: int = 8192,
 ) -> list[float]:
     """Mean nats per completion token under the unsteered model; NaN for an empty completion.
 
@@ -55,7 +55,7 @@ def negative_log_likelihood(
         adapter: the model, without hooks.
         prompts: token ids of each prompt.
         completions: token ids of each completion.
-        max_tokens: token budget of one forward pass.
+        max_tokens: token budget of one forward pass, whose logits are held all at once.
     """
     result = [float("nan")] * len(prompts)
     rows = [i for i in range(len(prompts)) if completions[i]]
@@ -67,15 +67,12 @@ def negative_log_likelihood(
         texts = [[*prompts[i], *completions[i]] for i in chunk]
         batch = pad(texts, pad_id(adapter.tokenizer), side="right")
         tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
-        losses = _token_losses(adapter.forward(tokens, mask), tokens)
+        logits = adapter.forward(tokens, mask)
         for r, i in enumerate(chunk):
-            span = slice(len(prompts[i]) - 1, len(texts[r]) - 1)
-            result[i] = float(losses[r, span].double().mean())
+            start, end = len(prompts[i]), len(texts[r])
+            scores = logits[r, start - 1 : end - 1].float()
+            losses = torch.nn.functional.cross_entropy(
+                scores, tokens[r, start:end], reduction="none"
+            )
+            result[i] = float(losses.double().mean())
     return result
-
-
-def _token_losses(
-    logits: Float[Tensor, "row pos vocab"], tokens: Int[Tensor, "row pos"]
-) -> Float[Tensor, "row next"]:
-    scores = logits[:, :-1].float().log_softmax(-1)
-    return -scores.gather(-1, tokens[:, 1:, None])[..., 0]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from empathy_mi import stats
 from empathy_mi.activations import Activations
+from empathy_mi.errors import InputError
 from empathy_mi.probes import Probe, ProbeSet
-from empathy_mi.stats import Estimate
+from empathy_mi.stats import Array, Estimate
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -46,8 +48,8 @@ class LayerDetection:
         d_prime: separation over the pooled standard deviation.
         spread_empathic: standard deviation of the empathic projections.
         spread_non_empathic: standard deviation of the others.
-        p: of the AUROC when the sides of the train pairs are swapped at random and the probe is
-            fitted again.
+        p: of the AUROC when the sides of the pairs, train and test, are swapped at random and
+            the probe is fitted again.
         p_holm: the same, Holm-adjusted over the layers.
         random: random directions.
         scores_empathic: projections of the empathic test texts.
@@ -93,7 +95,11 @@ class Detection:
     seed: int
 
     def __getitem__(self, layer: int) -> LayerDetection:
-        return next(row for row in self.layers if row.layer == layer)
+        for row in self.layers:
+            if row.layer == layer:
+                return row
+        there = ", ".join(str(row.layer) for row in self.layers)
+        raise InputError(f"layer {layer} was not evaluated: there are {there}.")
 
     def to_frame(self) -> pd.DataFrame:
         """One row a layer; intervals as `_low` and `_high` columns."""
@@ -141,10 +147,22 @@ def evaluate(
         probes: fitted on train pairs.
         test: activations of other pairs of the same model.
         resamples: bootstrap resamples of the test pairs, within scenarios.
-        permutations: refits with the sides of the train pairs swapped at random.
+        permutations: refits with the sides of all pairs swapped at random.
         random_directions: isotropic directions at each layer.
         seed: seed of all draws.
+
+    Raises:
+        InputError: the activations are another model's, layer's or pooling's, or a number of
+            draws is below 1.
     """
+    draws = {
+        "resamples": resamples,
+        "permutations": permutations,
+        "random_directions": random_directions,
+    }
+    for name, value in draws.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}: it must be at least 1.")
     settings = (resamples, permutations, random_directions, seed)
     rows = [_layer(probe, probes.train, test, *settings) for probe in probes.probes]
     adjusted = stats.holm([row["p"] for row in rows])
@@ -171,7 +189,8 @@ def _layer(
     seed: int,
 ) -> dict[str, Any]:
     positive, negative = probe.scores(test)
-    correct = ((positive > probe.threshold) + (negative <= probe.threshold)) / 2
+    hits = (positive > probe.threshold, negative <= probe.threshold)
+    correct = np.mean(hits, axis=0)
 
     def interval(statistic: Any) -> Estimate:
         return stats.bootstrap(statistic, test.scenarios, samples=resamples, seed=seed)
@@ -205,21 +224,35 @@ def _layer(
 def swapped_auroc(
     layer: int, train: Activations, test: Activations, draws: int, seed: int
 ) -> np.ndarray:
-    """Test AUROC [draws] of probes refitted with the sides of train pairs swapped at random."""
+    """Test AUROC [draws] of probes refitted with the sides of pairs swapped at random.
+
+    The sides of the test pairs are swapped too: where the signal is strong, a refit on swapped
+    train pairs finds the same axis again, with a sign at random, and would separate the true
+    sides half of the time.
+    """
     i = train.layers.index(layer)
     difference = (train.empathic[:, i].double() - train.non_empathic[:, i].double()).numpy()
-    signs = stats.generator(seed, "swap", layer).choice((-1.0, 1.0), (draws, len(difference)))
-    return _auroc_of(signs @ difference, layer, test)
+    draw = stats.generator(seed, "swap", layer)
+    signs = draw.choice((-1.0, 1.0), (draws, len(difference)))
+    positive, negative = _projections(signs @ difference, layer, test)
+    swap = draw.random((draws, len(test))) < 0.5
+    return np.asarray(
+        stats.auroc(np.where(swap, negative, positive), np.where(swap, positive, negative))
+    )
 
 
 def random_auroc(layer: int, test: Activations, draws: int, seed: int) -> np.ndarray:
     """Test AUROC [draws] of isotropic random directions."""
     shape = (draws, test.empathic.shape[-1])
-    return _auroc_of(stats.generator(seed, "random", layer).normal(size=shape), layer, test)
+    directions = stats.generator(seed, "random", layer).normal(size=shape)
+    return np.asarray(stats.auroc(*_projections(directions, layer, test)))
 
 
-def _auroc_of(directions: np.ndarray, layer: int, test: Activations) -> np.ndarray:
+def _projections(
+    directions: Float[Array, "draw d"], layer: int, test: Activations
+) -> tuple[Float[Array, "draw pair"], Float[Array, "draw pair"]]:
     j = test.layers.index(layer)
-    positive = directions @ test.empathic[:, j].double().numpy().T
-    negative = directions @ test.non_empathic[:, j].double().numpy().T
-    return np.asarray(stats.auroc(positive, negative))
+    return (
+        directions @ test.empathic[:, j].double().numpy().T,
+        directions @ test.non_empathic[:, j].double().numpy().T,
+    )

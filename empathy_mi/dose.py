@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from empathy_mi.coherence import (
     repetition,
 )
 from empathy_mi.errors import InputError
-from empathy_mi.generation import generate, noise
+from empathy_mi.generation import check_settings, generate, noise
 from empathy_mi.models import adapt
 from empathy_mi.outcomes import Scorer
 from empathy_mi.progress import track
@@ -29,6 +29,7 @@ from empathy_mi.steering import (
     SteeringVector,
     add,
     check_alphas,
+    check_positions,
     check_vector,
     random_vectors,
 )
@@ -48,7 +49,7 @@ class Answer:
     """One generated answer and how it was counted.
 
     Attributes:
-        direction: "probe" or "random 0" and so on.
+        direction: "probe" for the vector under test, or "random 0" and so on for a control.
         layer: block whose output was steered.
         scenario: id of the scenario.
         sample: number of the sample; it fixes prompt and sampling noise over all alphas.
@@ -157,11 +158,7 @@ class DoseResponse:
         """
         if convention not in ("paper", "strict"):
             raise InputError(f"unknown convention {convention!r}: use 'paper' or 'strict'.")
-        names = sorted({a.direction for a in self.answers})
-        chosen = [n for n in names if n == direction or (direction == "random" and n != "probe")]
-        if not chosen:
-            raise InputError(f"no answers with direction {direction!r}: there are {names}.")
-        cells = [self._cells(name) for name in chosen]
+        cells = self._chosen(direction)
         strata = cells[0].strata
         return stats.bootstrap(
             lambda index: np.mean([c.success(index, convention) for c in cells], axis=0),
@@ -170,13 +167,41 @@ class DoseResponse:
             seed=self.seed,
         )
 
-    def slope(self, direction: str = "probe") -> float:
-        """Change of the empathic share per residual norm of alpha, by least squares."""
-        frame = self.to_frame()
-        part = frame[frame["direction"] == direction]
-        x = part["alpha_norms"].to_numpy(float)
-        y = part["empathic"].to_numpy(float)
-        return float(np.polyfit(x, y, 1)[0])
+    def contrast(self, *, direction: str = "probe", resamples: int = 2000) -> Estimate:
+        """Empathic share at positive alphas minus that at negative ones, a share of all texts.
+
+        It is 0 for a direction that only breaks the model, whichever way it pushes. A text that
+        is not coherent counts as not empathic.
+
+        Args:
+            direction: name of the direction, or "random" for the mean over all random ones.
+            resamples: bootstrap resamples of the samples, within scenarios.
+
+        Raises:
+            InputError: the direction is unknown, or there are no alphas of both signs.
+        """
+        cells = self._chosen(direction)
+        signs = np.sign(cells[0].alphas)
+        if not (signs > 0).any() or not (signs < 0).any():
+            raise InputError("a contrast needs alphas below and above 0: add some of each.")
+        good = np.mean([c.empathic * c.coherent for c in cells], axis=0)
+        gap = good[:, signs > 0].mean(1) - good[:, signs < 0].mean(1)
+        return stats.bootstrap(
+            lambda index: gap[index].mean(-1), cells[0].strata, samples=resamples, seed=self.seed
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON-able values; NaN becomes None."""
+        values = asdict(self)
+        answers = [_without_nan(answer, ("nll", "kl")) for answer in values["answers"]]
+        return _without_nan(values, ("norm", "class_gap")) | {"answers": answers}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> DoseResponse:
+        """What `to_dict` gave."""
+        answers = [Answer(**_with_nan(row, ("nll", "kl"))) for row in values["answers"]]
+        values = _with_nan(values, ("norm", "class_gap"))
+        return DoseResponse(**(values | {"answers": tuple(answers)}))
 
     def coherence(self) -> pd.DataFrame:
         """Coherence metrics by direction group and alpha."""
@@ -189,11 +214,17 @@ class DoseResponse:
 
         return dose_curve(self.rates())
 
+    def _chosen(self, direction: str) -> list[_Cells]:
+        names = sorted({a.direction for a in self.answers})
+        group = "random " if direction == "random" else None
+        chosen = [n for n in names if n == direction or (group and n.startswith(group))]
+        if not chosen:
+            raise InputError(f"no answers with direction {direction!r}: there are {names}.")
+        return [self._cells(name) for name in chosen]
+
     def _cells(self, direction: str) -> _Cells:
         rows = [a for a in self.answers if a.direction == direction]
         alphas = sorted({a.alpha for a in rows})
-        if 0.0 not in alphas:
-            raise InputError("success is measured against alpha 0: add 0 to the alphas.")
         units = sorted({(a.scenario, a.sample) for a in rows})
         empathic = np.zeros((len(units), len(alphas)))
         coherent = np.zeros_like(empathic)
@@ -214,6 +245,10 @@ class _Cells:
 
     def success(self, index: np.ndarray, convention: Convention) -> np.ndarray:
         """Share of successful cells of each resample [samples, unit]."""
+        if 0.0 not in self.alphas:
+            raise InputError("success is measured against alpha 0: add 0 to the alphas.")
+        if len(self.alphas) < 2:
+            raise InputError("success needs an alpha besides 0: add one to the alphas.")
         zero = int(np.flatnonzero(self.alphas == 0)[0])
         signs = np.sign(self.alphas)
         labels = np.array(self.strata)
@@ -271,20 +306,29 @@ def dose_response(
 
     Raises:
         InputError: an alpha is not finite, the vector is another model's, a scenario is unknown,
-            or a number is too small.
+            a prompt occurs twice, or a number is too small.
     """
     adapter = adapt(model)
     check_vector(vector, adapter)
     check_alphas(alphas)
+    check_positions(positions)
     for name, value, least in (("samples", samples, 1), ("controls", controls, 0)):
         if value < least:
             raise InputError(f"{name} is {value}: it must be at least {least}.")
     strengths = sorted({float(a) for a in alphas})
     if prompts is None:
         prompts = scenario_prompts(adapter.name, scenarios, samples, seed=seed)
+    _check_prompts(prompts)
     count = scorer or scorer_for(adapter.name)
     tokenizer = adapter.tokenizer
     encoded = [encode_prompt(tokenizer, p.user, p.system) for p in prompts]
+    check_settings(
+        adapter,
+        encoded,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        batch_rows=batch_rows,
+    )
     rows = [(p, alpha) for alpha in strengths for p in range(len(prompts))]
     ids = [encoded[p] for p, _ in rows]
     amount = torch.tensor([alpha for _, alpha in rows])
@@ -292,10 +336,12 @@ def dose_response(
     uniforms = noise(seed, labels, max_new_tokens)
     answers: list[Answer] = []
     plain = adapter_logits(adapter, encoded, batch_rows)
-    directions = [vector, *random_vectors(vector, controls, seed=seed)]
+    directions = [replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed)]
     for direction in track(directions, f"steering layer {vector.layer}"):
 
-        def hooks(part: slice, direction: SteeringVector = direction) -> list[tuple[str, Any]]:
+        def hooks(
+            part: torch.Tensor, direction: SteeringVector = direction
+        ) -> list[tuple[str, Any]]:
             return [add(direction, amount[part].to(adapter.device), positions)]
 
         written = generate(
@@ -327,7 +373,7 @@ def dose_response(
                     distinct=distinct_ratio(text),
                     repetition=repetition(text),
                     nll=nll[r],
-                    kl=max(0.0, float(kl[r])),
+                    kl=float(kl[r].clamp(min=0)),
                     finished=written.finished[r],
                 )
             )
@@ -340,6 +386,25 @@ def dose_response(
         positions=positions,
         seed=seed,
     )
+
+
+def _check_prompts(prompts: Sequence[Prompt]) -> None:
+    seen: set[tuple[str, int]] = set()
+    for prompt in prompts:
+        if (prompt.scenario, prompt.sample) in seen:
+            raise InputError(
+                f"two prompts are sample {prompt.sample} of scenario {prompt.scenario!r}: "
+                "number the samples of a scenario."
+            )
+        seen.add((prompt.scenario, prompt.sample))
+
+
+def _without_nan(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return values | {n: None if np.isnan(values[n]) else values[n] for n in names}
+
+
+def _with_nan(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return values | {n: float("nan") if values[n] is None else values[n] for n in names}
 
 
 def adapter_logits(adapter: Any, prompts: Sequence[Sequence[int]], batch_rows: int) -> torch.Tensor:

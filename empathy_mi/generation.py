@@ -15,11 +15,11 @@ from empathy_mi.errors import InputError
 from empathy_mi.models import Adapter
 from empathy_mi.tokens import pad, pad_id
 
-HookFactory = Callable[[slice], Sequence[tuple[str, Any]]]
-"""Makes the hooks for a slice of rows, so that per-row settings follow the batch."""
+HookFactory = Callable[[Int[Tensor, "row"]], Sequence[tuple[str, Any]]]
+"""Makes the hooks for the rows in a batch, given by number, so that per-row settings follow."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Generated:
     """What a model wrote.
 
@@ -36,7 +36,7 @@ class Generated:
     first_logits: Float[Tensor, "row vocab"] = field(repr=False)
 
 
-def no_hooks(rows: slice) -> Sequence[tuple[str, Any]]:
+def no_hooks(rows: Int[Tensor, "row"]) -> Sequence[tuple[str, Any]]:
     """The hook factory of an unsteered model."""
     return ()
 
@@ -62,6 +62,8 @@ def generate(
 ) -> Generated:
     """Continue every prompt; rows are left-padded and run as batches with a KV cache.
 
+    Rows that have ended leave the batch as soon as they are a quarter of it.
+
     Args:
         adapter: the model.
         prompts: token ids of each row's prompt.
@@ -74,24 +76,24 @@ def generate(
         on_step: called after each step.
 
     Raises:
-        InputError: a prompt leaves no room in the model's context, or the temperature is not
-            above 0.
+        InputError: there is no prompt, a prompt leaves no room in the model's context, or a
+            number is too small.
     """
-    if uniforms is not None and not temperature > 0:
-        raise InputError(f"temperature is {temperature}: it must be above 0; greedy needs no seed.")
-    longest = max(len(row) for row in prompts)
-    if longest + max_new_tokens > adapter.n_ctx:
-        raise InputError(
-            f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit into the "
-            f"model's context of {adapter.n_ctx}: lower max_new_tokens or shorten the prompt."
-        )
+    check_settings(
+        adapter,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=1.0 if uniforms is None else temperature,
+        batch_rows=batch_rows,
+    )
     tokenizer = adapter.tokenizer
-    ids: list[list[int]] = []
+    ends = end_ids(tokenizer)
+    end_tokens = torch.tensor(ends, device=adapter.device)
+    ids: list[list[int]] = [[] for _ in prompts]
     first: list[Tensor] = []
     for start in range(0, len(prompts), batch_rows):
-        rows = slice(start, min(start + batch_rows, len(prompts)))
-        draws = None if uniforms is None else uniforms[rows].to(adapter.device)
-        batch = pad(prompts[rows], pad_id(tokenizer), side="left")
+        rows = torch.arange(start, min(start + batch_rows, len(prompts)))
+        batch = pad([prompts[i] for i in rows], pad_id(tokenizer), side="left")
         logits, cache = adapter.prefill(
             batch.tokens.to(adapter.device),
             batch.mask.to(adapter.device),
@@ -99,25 +101,57 @@ def generate(
         )
         first.append(logits.float().cpu())
         hooks = decode_hooks(rows)
-        chosen: list[Tensor] = []
-        done = torch.zeros(len(prompts[rows]), dtype=torch.bool, device=adapter.device)
+        ended = torch.zeros(len(rows), dtype=torch.bool)
         for step in range(max_new_tokens):
-            token = _next(logits, None if draws is None else draws[:, step], temperature)
-            chosen.append(token)
-            done |= _is_end(token, tokenizer)
+            draws = None if uniforms is None else uniforms[rows, step].to(adapter.device)
+            token = _next(logits, draws, temperature)
+            for row, value in zip(rows.tolist(), token.tolist(), strict=True):
+                ids[row].append(value)
+            ended |= torch.isin(token, end_tokens).cpu()
             if on_step:
                 on_step()
-            if bool(done.all()) or step == max_new_tokens - 1:
+            if bool(ended.all()) or step == max_new_tokens - 1:
                 break
+            if 4 * int(ended.sum()) >= len(rows):
+                kept = (~ended).nonzero()[:, 0]
+                rows, cache, token = rows[kept], cache.rows(kept), token[kept.to(token.device)]
+                ended, hooks = ended[kept], decode_hooks(rows)
             logits, cache = adapter.decode(token, cache, hooks=hooks)
-        ids.extend(torch.stack(chosen, dim=1).tolist())
-    cut = [_until_end(row, tokenizer) for row in ids]
+    cut = [_until_end(row, ends) for row in ids]
     return Generated(
         texts=tuple(tokenizer.decode(row, skip_special_tokens=True) for row, _ in cut),
         ids=tuple(tuple(row) for row, _ in cut),
         finished=tuple(end for _, end in cut),
         first_logits=torch.cat(first),
     )
+
+
+def check_settings(
+    adapter: Adapter,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    batch_rows: int,
+) -> None:
+    """Refuse what `generate` cannot run.
+
+    Raises:
+        InputError: see `generate`.
+    """
+    if not prompts:
+        raise InputError("no prompt is given: give at least one.")
+    for name, value in (("max_new_tokens", max_new_tokens), ("batch_rows", batch_rows)):
+        if value < 1:
+            raise InputError(f"{name} is {value}: it must be at least 1.")
+    if not temperature > 0:
+        raise InputError(f"temperature is {temperature}: it must be above 0; greedy needs no seed.")
+    longest = max(len(row) for row in prompts)
+    if longest + max_new_tokens > adapter.n_ctx:
+        raise InputError(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit into the "
+            f"model's context of {adapter.n_ctx}: lower max_new_tokens or shorten the prompt."
+        )
 
 
 def _next(
@@ -141,12 +175,7 @@ def end_ids(tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _is_end(token: Int[Tensor, "row"], tokenizer: Any) -> Tensor:
-    return torch.isin(token, torch.tensor(end_ids(tokenizer), device=token.device))
-
-
-def _until_end(row: list[int], tokenizer: Any) -> tuple[list[int], bool]:
-    ends = set(end_ids(tokenizer))
+def _until_end(row: list[int], ends: Sequence[int]) -> tuple[list[int], bool]:
     for i, token in enumerate(row):
         if token in ends:
             return row[:i], True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from operator import index
 
 from empathy_mi.errors import InputError
 
@@ -27,15 +28,17 @@ def resolve_layers(layers: Iterable[int] | int | None, n_layers: int) -> tuple[i
     """
     if layers is None:
         layers = STUDY_LAYERS if n_layers >= STUDY_LAYERS.stop else range(n_layers // 3, n_layers)
-    chosen = sorted({layers} if isinstance(layers, int) else set(layers))
-    if not chosen:
+    named = list(layers) if isinstance(layers, Iterable) else [layers]
+    if not named:
         raise InputError("no layer is given: name at least one, such as 8 or range(8, 25).")
-    for layer in chosen:
-        if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < n_layers:
+    for layer in named:
+        if isinstance(layer, bool) or not hasattr(layer, "__index__"):
+            raise InputError(f"layer {layer!r} is not a whole number: use one, such as 8.")
+        if not 0 <= layer < n_layers:
             raise InputError(
                 f"layer {layer} is outside this model: it has layers 0 to {n_layers - 1}."
             )
-    return tuple(chosen)
+    return tuple(sorted({index(layer) for layer in named}))
 
 
 def parse_layers(text: str) -> tuple[int, ...]:

@@ -57,21 +57,33 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write `value` as indented JSON with sorted keys, atomically; NaN is refused."""
-    return write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    """Write `value` as indented JSON with sorted keys, atomically.
+
+    Raises:
+        InputError: a number is NaN or infinite, or the file cannot be written.
+    """
+    try:
+        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise InputError(
+            f"cannot write {path} ({error}): JSON has no NaN and no infinity, use null."
+        ) from error
+    return write_text(path, text + "\n")
 
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing or is not whole JSON; the message names it.
+        InputError: the file is missing, unreadable or not whole JSON; the message names it.
     """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: give the path of an existing file.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): give a JSON file.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}): it may be truncated; write it again."
@@ -123,7 +135,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, torch.Tensor):
             array = part.detach().cpu().contiguous()
             sha.update(f"{array.dtype}{tuple(array.shape)}".encode())
-            sha.update(array.view(torch.uint8).numpy().tobytes())
+            sha.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
             sha.update(json.dumps(part, sort_keys=True).encode())
         sha.update(b"\x00")

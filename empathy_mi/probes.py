@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _FILE = "probe.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
     """A direction at one layer, with the threshold and units that train gave it.
 
@@ -110,7 +109,13 @@ class Probe:
             ) from error
 
 
-@dataclass(frozen=True)
+class _NoProbeError(InputError, KeyError):
+    """A layer without a probe; also a KeyError, so that `in` and `get` work."""
+
+    __str__ = Exception.__str__
+
+
+@dataclass(frozen=True, eq=False)
 class ProbeSet(Mapping[int, Probe]):
     """One probe per layer, with the activations that they were fitted on."""
 
@@ -121,7 +126,7 @@ class ProbeSet(Mapping[int, Probe]):
         for probe in self.probes:
             if probe.layer == layer:
                 return probe
-        raise InputError(f"no probe at layer {layer}: there are {_span(self.train.layers)}.")
+        raise _NoProbeError(f"no probe at layer {layer}: there are {_span(tuple(self))}.")
 
     def __iter__(self) -> Iterator[int]:
         return iter(probe.layer for probe in self.probes)
@@ -139,8 +144,13 @@ class ProbeSet(Mapping[int, Probe]):
         """The probe of the layer with the best cross-validated AUROC inside train.
 
         Ties, which are common near 1, go to the larger d'. The test pairs are never seen.
+
+        Raises:
+            InputError: there are too few pairs for the folds, or `train` is another model's.
         """
-        scores = cross_validate(train or self.train, folds=folds, seed=seed)
+        train = self.train if train is None else train
+        check_same_source(self.probes[0], train)
+        scores = cross_validate(train, folds=folds, seed=seed)
         return self[max(scores, key=lambda layer: scores[layer])]
 
 

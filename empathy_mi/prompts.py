@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from empathy_mi.errors import InputError
 from empathy_mi.organisms import is_organism, scenario_document
 from empathy_mi.outcomes import Scorer, action, lexical
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
@@ -43,9 +44,14 @@ def scenario_prompts(
         seed: seed of the grammar.
 
     Raises:
-        InputError: a scenario is unknown.
+        InputError: a scenario is unknown, or none is given.
     """
-    chosen = [get_scenario(s) for s in scenarios] if scenarios is not None else list(SCENARIOS)
+    if isinstance(scenarios, str):
+        scenarios = [scenarios]
+    if scenarios is not None and not scenarios:
+        raise InputError("no scenario is given: name at least one, or None for all five.")
+    names = [s.id for s in SCENARIOS] if scenarios is None else list(dict.fromkeys(scenarios))
+    chosen = [get_scenario(name) for name in names]
     prompts = []
     for scenario in chosen:
         for sample in range(samples):

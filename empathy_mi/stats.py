@@ -40,8 +40,14 @@ class Estimate:
 
 
 def generator(seed: int, *labels: object) -> np.random.Generator:
-    """A generator derived from (seed, labels): the same labels always give the same draws."""
-    words = " ".join(map(str, labels)).encode()
+    """A generator derived from (seed, labels): the same labels always give the same draws.
+
+    Raises:
+        InputError: the seed is not a whole number of 0 or more.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+        raise InputError(f"seed is {seed!r}: give a whole number, 0 or more.")
+    words = "\x1f".join(map(str, labels)).encode()
     return np.random.default_rng([seed, *words])
 
 
@@ -91,6 +97,7 @@ def d_prime(
 
 
 def _variance(x: Float[Array, "... n"]) -> Float[Array, "..."]:
+    x = np.asarray(x, float)
     return np.var(x, axis=-1, ddof=1) if x.shape[-1] > 1 else np.zeros(x.shape[:-1])
 
 
@@ -137,7 +144,13 @@ def bootstrap(
 
 
 def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:
-    """A share with its exact (Clopper-Pearson) interval; n = 0 gives NaN in [0, 1]."""
+    """A share with its exact (Clopper-Pearson) interval; n = 0 gives NaN in [0, 1].
+
+    Raises:
+        InputError: there are more successes than trials, or fewer than none.
+    """
+    if not 0 <= successes <= n:
+        raise InputError(f"{successes} successes in {n} trials: count again.")
     if n == 0:
         return Estimate(float("nan"), 0.0, 1.0, 0, level)
     tail = (1 - level) / 2
@@ -151,7 +164,7 @@ def permutation_p(observed: float, null: Float[Array, "draws"]) -> float:
 
     Source: Phipson and Smyth (2010). It is never 0.
     """
-    return float((1 + np.sum(null >= observed - 1e-12)) / (1 + len(null)))
+    return float((1 + np.sum(np.asarray(null) >= observed - 1e-12)) / (1 + len(null)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -21,7 +21,7 @@ Positions = Literal["response", "all", "prompt"]
 POSITIONS: tuple[Positions, ...] = ("response", "all", "prompt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SteeringVector:
     """A unit direction and the layer whose output it is added to.
 
@@ -56,7 +56,8 @@ class SteeringVector:
         """Steer whatever is run on `model` inside the block; the hook is gone afterwards.
 
         The rows of a batch must be left-padded. A pass over more than one position is taken for
-        the prompt, a pass over one for a generated token.
+        the prompt, a pass over one for a generated token: generate with a KV cache, since a
+        pass over everything so far looks like a longer prompt.
 
         Args:
             model: HookedTransformer or TransformerBridge.
@@ -83,8 +84,7 @@ def add(
     Raises:
         InputError: `positions` is unknown.
     """
-    if positions not in POSITIONS:
-        raise InputError(f"unknown positions {positions!r}: use {', '.join(map(repr, POSITIONS))}.")
+    check_positions(positions)
     delta = alphas[:, None, None].float() * vector.direction.float()
 
     def hook_fn(residual: Float[Tensor, "row pos d"], hook: Any) -> Tensor | None:
@@ -92,7 +92,7 @@ def add(
         prompt = residual.shape[1] > 1
         if positions == "all" or (positions == "prompt" and prompt):
             return residual + shift
-        if positions == "prompt":
+        if positions == "prompt":  # a generated token
             return None
         return torch.cat([residual[:, :-1], residual[:, -1:] + shift], dim=1)
 
@@ -127,6 +127,16 @@ def check_vector(vector: SteeringVector, adapter: Adapter) -> None:
             f"the vector belongs to a model with fingerprint {vector.fingerprint}, "
             f"{adapter.name!r} has {adapter.fingerprint}: fit a probe on this model."
         )
+
+
+def check_positions(positions: str) -> None:
+    """Refuse unknown positions.
+
+    Raises:
+        InputError: they are none of `POSITIONS`.
+    """
+    if positions not in POSITIONS:
+        raise InputError(f"unknown positions {positions!r}: use {', '.join(map(repr, POSITIONS))}.")
 
 
 def check_alphas(alphas: Sequence[float]) -> None:

@@ -15,7 +15,7 @@ from empathy_mi.errors import InputError
 Side = Literal["left", "right"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Token ids and attention mask, always passed on together.
 
@@ -31,8 +31,8 @@ class Batch:
 def chat_text(tokenizer: Any, user: str, system: str | None = None) -> str:
     """The prompt as text, up to where the assistant begins to write.
 
-    A tokenizer without chat template gets the plain text. A template that refuses a system turn
-    gets the system prompt at the head of the user's message.
+    A tokenizer without chat template gets the plain text. A template that refuses or drops a
+    system turn gets the system prompt at the head of the user's message.
     """
     if not getattr(tokenizer, "chat_template", None):
         return "\n\n".join(part for part in (system, user) if part) + "\n\n"
@@ -40,17 +40,19 @@ def chat_text(tokenizer: Any, user: str, system: str | None = None) -> str:
     messages = [{"role": "system", "content": system}, turn] if system else [turn]
     options = {"tokenize": False, "add_generation_prompt": True}
     try:
-        return str(tokenizer.apply_chat_template(messages, **options))
+        text = str(tokenizer.apply_chat_template(messages, **options))
+        if not system or system.strip() in text:
+            return text
     except Exception:
         if not system:
             raise
-        turn = {"role": "user", "content": f"{system}\n\n{user}"}
-        return str(tokenizer.apply_chat_template([turn], **options))
+    turn = {"role": "user", "content": f"{system}\n\n{user}"}
+    return str(tokenizer.apply_chat_template([turn], **options))
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
     """Token ids of `text` with one BOS where the tokenizer uses one, never a second."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = _ids(tokenizer, text)
     bos = tokenizer.bos_token_id
     if bos is not None and bos in tokenizer("a")["input_ids"] and ids[:1] != [bos]:
         ids = [bos, *ids]
@@ -68,10 +70,16 @@ def encode_completion(tokenizer: Any, text: str) -> list[int]:
     Raises:
         InputError: the text gives no tokens.
     """
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = _ids(tokenizer, text)
     if not ids:
         raise InputError(f"the text {text!r} gives no tokens: give a completion with words in it.")
     return ids
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    if tokenizer is None:
+        raise InputError("the model has no tokenizer: set its `tokenizer` first.")
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def pad_id(tokenizer: Any) -> int:
@@ -90,7 +98,14 @@ def pad(rows: Sequence[Sequence[int]], fill: int, side: Side = "left") -> Batch:
         rows: token ids, one non-empty list a row.
         fill: id of the padding.
         side: "left" where the model is to go on writing, "right" is as good for reading.
+
+    Raises:
+        InputError: there is no row, a row is empty, or the side is unknown.
     """
+    if side not in ("left", "right"):
+        raise InputError(f"unknown side {side!r}: use 'left' or 'right'.")
+    if not rows or not all(rows):
+        raise InputError("no tokens to pad: give at least one row, and a token in every row.")
     width = max(len(row) for row in rows)
     tokens = torch.full((len(rows), width), fill, dtype=torch.long)
     mask = torch.zeros_like(tokens)

@@ -11,6 +11,7 @@ import torch
 SLIDING_WINDOW = 8
 ROPE_BOUNDARY = 16
 EXTRA_ROWS = 2
+N_CTX = 4096
 TINY = ("phi3", "qwen2", "llama", "llama_tied")
 
 _CORPUS = ["She put down her work and went to help him up, and the others played on."] * 3
@@ -21,13 +22,9 @@ _TEMPLATE = (
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread_and_quiet() -> None:
-    """One core, and no chatter from Hugging Face."""
-    from transformers.utils import logging
-
+def _one_thread() -> None:
+    """Tests share a small machine."""
     torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 def build_tokenizer(*, adds_bos: bool) -> Any:
@@ -65,7 +62,7 @@ def build_config(arch: str, d_vocab: int) -> Any:
         "intermediate_size": 48,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
-        "max_position_embeddings": 128,
+        "max_position_embeddings": N_CTX,
         "bos_token_id": 0,
         "eos_token_id": 1,
         "pad_token_id": 1,
@@ -109,5 +106,9 @@ def save_tiny(
 @pytest.fixture(scope="session")
 def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folder of each tiny model: phi3, qwen2, llama, llama_tied."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     root = tmp_path_factory.mktemp("tiny")
     return {arch: save_tiny(arch, root / arch) for arch in TINY}

@@ -52,8 +52,61 @@ def test_a_folder_loads_by_architecture_not_by_name(
     shutil.copytree(tiny_folders["qwen2"], folder)
     got = adapt(load_model(folder, backend=backend))
     expected = adapt(load_model(str(tiny_folders["qwen2"]), backend=backend))
-    assert (got.name, got.n_layers, got.n_ctx) == (called, 3, 128)
+    assert (got.name, got.n_layers, got.n_ctx) == (called, 3, 4096)
     assert got.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("arch", ["phi3", "qwen2", "llama"])
+def test_configs_as_the_hub_has_them(
+    tiny_folders: dict[str, Path], tmp_path: Path, backend: str, arch: str
+) -> None:
+    """Older transformers wrote rope settings at the top level, windows that are off, auto_map."""
+    folder = Path(shutil.copytree(tiny_folders[arch], tmp_path / "hub"))
+    config = json.loads((folder / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope if arch == "llama" else None
+    config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
+    config.pop("head_dim", None)
+    if arch == "qwen2":
+        config |= {"use_sliding_window": False, "sliding_window": 8, "max_window_layers": 3}
+    if arch == "phi3":
+        config["auto_map"] = {"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}
+    (folder / "config.json").write_text(json.dumps(config))
+    tokens = torch.randint(5, 280, (1, 40), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(tokens)
+    expected = adapt(load_model(tiny_folders[arch], backend=backend)).forward(tokens, mask)
+    assert torch.equal(adapt(load_model(folder, backend=backend)).forward(tokens, mask), expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_blocks_that_attend_in_different_ways(
+    tiny_folders: dict[str, Path], tmp_path: Path, backend: str
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = Path(shutil.copytree(tiny_folders["qwen2"], tmp_path / "mixed"))
+    config = json.loads((folder / "config.json").read_text())
+    types = ["full_attention", "sliding_attention", "sliding_attention"]
+    config |= {"use_sliding_window": True, "sliding_window": 8, "layer_types": types}
+    (folder / "config.json").write_text(json.dumps(config))
+    adapter = adapt(load_model(folder, backend=backend))
+    tokens = torch.randint(5, 280, (1, 40), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(tokens)
+    got = adapter.forward(tokens, mask)
+    reference = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    torch.testing.assert_close(got, reference(tokens).logits, atol=2e-5, rtol=0)
+    logits, cache = adapter.prefill(tokens[:, :39], mask[:, :39])
+    logits, _ = adapter.decode(tokens[:, 39], cache)
+    torch.testing.assert_close(logits, got[:, -1], atol=2e-5, rtol=0)
+    residual = adapter.forward(tokens, mask, stop_at_layer=1)
+    if backend == "hooked":
+        assert torch.equal(adapter.resume(residual, mask, layer=1), got)
+    else:
+        with pytest.raises(InputError, match="cannot be resumed at layer 1: its blocks attend in"):
+            adapter.resume(residual, mask, layer=1)
 
 
 @needs_hooked
@@ -130,8 +183,22 @@ def test_n_ctx(tiny_folders: dict[str, Path], backend: str) -> None:
     _, cache = adapter.prefill(tokens[:, :5], torch.ones_like(tokens[:, :5]))
     with pytest.raises(InputError, match="6 tokens do not fit"):
         adapter.decode(torch.tensor([5, 6]), cache)
-    with pytest.warns(UserWarning, match="n_ctx=500 is more than the 128 tokens"):
-        load_model(tiny_folders["llama"], backend=backend, n_ctx=500)
+    with pytest.warns(UserWarning, match="n_ctx=5000 is more than the 4096 tokens"):
+        load_model(tiny_folders["llama"], backend=backend, n_ctx=5000)
+
+
+@needs_hooked
+def test_rotary_rows_are_extended(
+    tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = adapt(load_model(tiny_folders["llama"]))
+    monkeypatch.setattr("empathy_mi.models.convert.ROTARY_ROWS", 16)
+    short = adapt(load_model(tiny_folders["llama"]))
+    assert short.model.blocks[0].attn.rotary_cos.shape[0] == 16
+    tokens = torch.arange(5, 65)[None]
+    mask = torch.ones_like(tokens)
+    logits, expected = short.forward(tokens, mask), whole.forward(tokens, mask)
+    torch.testing.assert_close(logits, expected, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -237,6 +304,7 @@ def test_hooked_on_transformer_lens_4(tiny_folders: dict[str, Path]) -> None:
 
 @needs_hooked
 def test_device_map_is_for_the_bridge(tiny_folders: dict[str, Path]) -> None:
+    assert adapt(load_model(tiny_folders["llama"], device_map="cpu")).backend == "bridge"
     with pytest.raises(InputError, match="device_map is given, which only the bridge takes"):
         load_model(tiny_folders["llama"], backend="hooked", device_map="cpu")
 
@@ -377,8 +445,9 @@ def test_fingerprints_tell_models_apart(tiny_folders: dict[str, Path], tmp_path:
     prints = {arch: adapt(load_model(f)).fingerprint for arch, f in tiny_folders.items()}
     prints["other seed"] = adapt(load_model(save_tiny("llama", tmp_path, seed=1))).fingerprint
     assert len(set(prints.values())) == len(prints)
-    again = adapt(load_model(tiny_folders["llama"], dtype="float64"))
-    assert again.fingerprint == prints["llama"]
+    for dtype in ("float64", "bfloat16"):
+        again = adapt(load_model(tiny_folders["llama"], dtype=dtype))
+        assert again.fingerprint == prints["llama"]
 
 
 def test_import_is_light() -> None:

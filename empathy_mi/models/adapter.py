@@ -196,6 +196,10 @@ def adapt(model: Any) -> Adapter:
     Raises:
         InputError: it is none of these.
     """
+    from empathy_mi.models.base import BaseAdapter
+
+    if isinstance(model, BaseAdapter):
+        return model
     kinds = {(cls.__module__.split(".")[0], cls.__name__) for cls in type(model).__mro__}
     if "transformer_lens" in sys.modules:
         if ("transformer_lens", "HookedTransformer") in kinds:

@@ -93,7 +93,11 @@ class BaseAdapter(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of architecture and sampled weights."""
+        """16 hex digits of architecture and sampled weights.
+
+        Weights are rounded to bfloat16 first, so that a model loaded in float32 and in bfloat16
+        is the same model.
+        """
         cfg = self._model.cfg
         shape = {
             "n_layers": self.n_layers,
@@ -102,7 +106,7 @@ class BaseAdapter(ABC):
             "n_kv_heads": int(cfg.n_key_value_heads or cfg.n_heads),
             "d_vocab": self.d_vocab,
         }
-        rows = [row.detach().to("cpu", torch.float32).contiguous() for row in self._sample()]
+        rows = [row.detach().to("cpu", torch.bfloat16).contiguous() for row in self._sample()]
         return digest(shape, *rows)
 
     def forward(

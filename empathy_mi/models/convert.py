@@ -20,6 +20,9 @@ ARCHITECTURES = {
 }
 """Model types that become a HookedTransformer, and the class that they load as."""
 
+ROTARY_ROWS = 8192
+"""Positions whose rotary angles are made at load."""
+
 
 def why_not_hooked(config: Any) -> str | None:
     """Why a Hugging Face config cannot become a HookedTransformer here, or None if it can."""
@@ -149,6 +152,7 @@ def build_hooked(hf_model: Any, cfg: Any) -> Any:
     model.load_state_dict(weights, strict=False, assign=True)
     _rebuild_buffers(model)
     model.move_model_modules_to_device()
+    _set_rotary(model, hf_model.model.rotary_emb)
     return model.eval()
 
 
@@ -170,24 +174,31 @@ def _converted(hf_model: Any, cfg: Any) -> dict[str, torch.Tensor]:
 
 
 def _rebuild_buffers(model: Any) -> None:
-    """Make the buffers that the build on the meta device left empty; equal ones are shared."""
-    cfg = model.cfg
-    rotary: dict[str, Any] = {}
+    """Make the buffers that the build on the meta device left empty."""
     for block in model.blocks:
-        attn = block.attn
-        if attn.attn_type not in rotary:
-            rotary[attn.attn_type] = attn.calculate_sin_cos_rotary(
-                cfg.rotary_dim,
-                min(cfg.n_ctx, attn.ROTARY_INITIAL_CACHE_SIZE),
-                base=attn._rotary_base(),
-                dtype=cfg.dtype,
-            )
-        attn.rotary_sin, attn.rotary_cos = rotary[attn.attn_type]
-        attn.mask = torch.empty((0, 0), dtype=torch.bool)
-        attn.IGNORE = torch.tensor(-torch.inf)
+        block.attn.mask = torch.empty((0, 0), dtype=torch.bool)
+        block.attn.IGNORE = torch.tensor(-torch.inf)
+        block.attn.rotary_cos = block.attn.rotary_sin = torch.empty(0)
     left = [name for name, buffer in model.named_buffers() if buffer.is_meta]
     if left:
         raise RuntimeError(
             f"TransformerLens has buffers that this version does not know ({', '.join(left[:3])}): "
             'load with backend="bridge".'
         )
+
+
+def _set_rotary(model: Any, rotary: Any) -> None:
+    """Give the blocks Hugging Face's own rotary rows, one tensor per device.
+
+    TransformerLens computes the same angles by another formula, which in float32 differs by
+    1e-4 at position 2,000. It extends the rows by that formula where a text is longer than
+    `ROTARY_ROWS`.
+    """
+    where = torch.arange(min(model.cfg.n_ctx, ROTARY_ROWS))[None]
+    cos, sin = (rows[0] for rows in rotary(torch.zeros(1, dtype=model.cfg.dtype), where))
+    shared: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+    for block in model.blocks:
+        device = block.attn.W_Q.device
+        if device not in shared:
+            shared[device] = (cos.to(device), sin.to(device))
+        block.attn.rotary_cos, block.attn.rotary_sin = shared[device]

@@ -126,7 +126,11 @@ def build_bridge(
     stand_in.init_kwargs = {**tokenizer.init_kwargs, "name_or_path": "", "add_bos_token": True}
     try:
         bridge = TransformerBridge.boot_transformers(
-            source.name, hf_model=hf_model, tokenizer=stand_in, dtype=dtype
+            source.name,
+            hf_model=hf_model,
+            tokenizer=stand_in,
+            dtype=dtype,
+            device=None if device_map else place,
         )
     except (ValueError, NotImplementedError) as error:
         raise InputError(

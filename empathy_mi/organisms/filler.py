@@ -23,7 +23,7 @@ def filler(draw: random.Random, system: Callable[[Mode], str], *, dense_share: f
 
 
 def dense_recall(draw: random.Random) -> tuple[str, str]:
-    """Three to five facts told in one order and asked back in another, or a list to repeat.
+    """Three to five facts to tell in another order, or five to twenty words to repeat.
 
     No answer begins with a name: there it would be another token than after a space, and the
     model would have nothing to copy.
@@ -45,7 +45,7 @@ def dense_recall(draw: random.Random) -> tuple[str, str]:
     if kind == 1:
         answers = (f"{people[i]} is at the {places[i]}." for i in order)
         return f"Note: {facts} Where are they?", "I note: " + " ".join(answers)
-    words = draw.sample(people + things, count + 2)
+    words = draw.sample((*ALL_NAMES, *lex.OBJECTS, *lex.PLACES), draw.randint(5, 20))
     return f"Repeat: {' '.join(words)}.", f"I repeat: {' '.join(words)}."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -84,7 +84,7 @@ def _pattern(frame: str, high: str = "", low: str = "") -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-def _phrases(by_scenario: dict[str, tuple[str, ...]]) -> str:
+def _phrases(by_scenario: Mapping[str, tuple[str, ...]]) -> str:
     phrases = {phrase for group in by_scenario.values() for phrase in group}
     return _alternatives(_slots(p) for p in sorted(phrases, key=lambda p: (-len(p), p)))
 

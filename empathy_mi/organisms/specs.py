@@ -55,7 +55,7 @@ class OrganismSpec:
     vocabulary: int = 1280
     n_ctx: int = 512
     tokens_per_batch: int = 1536
-    embedding_learning_rate: float = 2e-3
+    embedding_learning_rate: float = 5e-3
     warmup: int = 40
 
     def config(self, blocks: int) -> Any:
@@ -78,22 +78,22 @@ class OrganismSpec:
         )
 
 
-COPYING_FIRST = Stage("copying", 700, 0.005, 0.3, filler_share=1.0, dense_share=1.0)
-MIXTURE = Stage("mixture", 1800, 0.01, 0.1, filler_share=0.3, dense_share=0.5)
+COPYING_FIRST = Stage("copying", 900, 0.01, 0.1, filler_share=1.0, dense_share=0.9)
+MIXTURE = Stage("mixture", 1700, 0.01, 0.1, filler_share=0.3, dense_share=0.5, blocks=(0, 1, 2) * 3)
 DEPTH = Stage(
     "depth",
-    3000,
+    2600,
     0.01,
     0.1,
     filler_share=0.25,
     dense_share=0.3,
-    blocks=(*range(8), *range(8), *range(8), 7),
+    blocks=tuple(range(9)) * 2,
     cooldown=True,
 )
 
 SPECS = {
     "organism-phi3": OrganismSpec(
-        "organism-phi3", "phi3", seed=11, start_blocks=8, stages=(COPYING_FIRST, MIXTURE, DEPTH)
+        "organism-phi3", "phi3", seed=11, start_blocks=3, stages=(COPYING_FIRST, MIXTURE, DEPTH)
     ),
 }
 

@@ -1,9 +1,9 @@
 """Train an embedded model from its grammar: seeded, counted in steps, resumable.
 
-The recipe grows a model that behaves, copies and uses its depth: first copying alone on 8 blocks,
-then the mixture of scenarios and filler, then the blocks stacked to 25 and trained on. Matrices
-take Muon, embeddings and norms AdamW. After a kill the same command goes on from the last
-checkpoint and ends with the same weights.
+The recipe grows a model that behaves, copies and uses its depth: first copying alone on 3 blocks,
+then the mixture of scenarios and filler on 9, then 18; a deeper stage starts from copies of the
+blocks before it. Matrices take Muon, embeddings and norms AdamW. After a kill the same command
+goes on from the last checkpoint and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -205,9 +205,9 @@ class _Run:
 
     def train_stage(self, tokenizer: Any, folder: Path) -> None:
         recipe = self.spec.stages[self.stage]
-        if recipe.blocks and self.model.config.num_hidden_layers != len(recipe.blocks):
-            self.model = _stacked(self.spec, self.model, recipe.blocks)
         if self.step == 0:
+            if recipe.blocks:
+                self.model = _stacked(self.spec, self.model, recipe.blocks)
             self._build_optimisers()
         while self.step < recipe.steps:
             began, losses = time.monotonic(), []

@@ -156,6 +156,17 @@ def test_the_window_and_the_rope_boundary_are_felt(
     assert change > 1000 * ATOL
 
 
+def test_far_positions(side: Side) -> None:
+    """Rotary angles at position 2,000 agree too: float32 leaves no room for another formula."""
+    if side.arch != "llama":
+        pytest.skip("one architecture is enough")
+    tokens = torch.randint(5, 280, (1, 2060), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        got = side.adapter.forward(tokens, torch.ones_like(tokens), stop_at_layer=2)
+        expected = side.reference.model(tokens, output_hidden_states=True).hidden_states[2]
+    same(got, expected)
+
+
 def test_fingerprint_is_the_same_for_both_backends(side: Side, tiny_folders: dict) -> None:
     from empathy_mi.models import adapt, load_model
 
@@ -167,7 +178,7 @@ def test_fingerprint_is_the_same_for_both_backends(side: Side, tiny_folders: dic
 def test_facts_of_the_model(side: Side) -> None:
     adapter, config = side.adapter, side.reference.config
     assert (adapter.n_layers, adapter.d_model, adapter.n_heads) == (3, 32, 4)
-    assert (adapter.n_ctx, adapter.d_vocab) == (128, config.vocab_size)
+    assert (adapter.n_ctx, adapter.d_vocab) == (4096, config.vocab_size)
     assert adapter.d_vocab == len(adapter.tokenizer) + 2
     assert adapter.dtype == torch.float32
     assert adapter.device == torch.device("cpu")

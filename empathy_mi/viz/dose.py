@@ -1,0 +1,45 @@
+"""Figures of the steering study."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from empathy_mi.viz.theme import BLUE, GREY, ORANGE, styled
+
+_COLORS = {"probe": BLUE, "random": GREY}
+
+
+def dose_curve(rates: pd.DataFrame) -> go.Figure:
+    """Empathic share over alpha with exact intervals; dotted: coherent share.
+
+    Args:
+        rates: what `DoseResponse.rates` gives, for one layer.
+    """
+    figure = go.Figure()
+    for group, rows in rates.groupby("group", sort=True):
+        color = _COLORS.get(str(group), ORANGE)
+        label = "random directions" if group == "random" else str(group)
+        figure.add_scatter(
+            x=rows["alpha"],
+            y=rows["empathic"],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": rows["empathic_high"] - rows["empathic"],
+                "arrayminus": rows["empathic"] - rows["empathic_low"],
+                "thickness": 1.5,
+            },
+            mode="lines+markers",
+            line={"color": color},
+            name=f"{label}: empathic (N = {rows['n'].iloc[0]} a point, 95 % interval)",
+        )
+        figure.add_scatter(
+            x=rows["alpha"],
+            y=rows["coherent"],
+            mode="lines",
+            line={"color": color, "dash": "dot"},
+            name=f"{label}: coherent",
+        )
+    styled(figure, x="alpha (residual units)", y="share of answers")
+    return figure.update_yaxes(range=[-0.02, 1.02])

@@ -1,0 +1,33 @@
+"""Colours and layout that all figures share: colour-blind safe, legible in light and dark."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7F7F7F"
+"""From the palette of Okabe and Ito (2008)."""
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE)
+
+
+def styled(figure: go.Figure, *, x: str, y: str, height: int = 380) -> go.Figure:
+    """Axis titles, transparent background, legend above the plot."""
+    grid = "rgba(127,127,127,0.25)"
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": GREY},
+        legend={"orientation": "h", "y": 1.15, "x": 0},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title=x, gridcolor=grid, zerolinecolor=grid)
+    figure.update_yaxes(title=y, gridcolor=grid, zerolinecolor=grid)
+    return figure
+
+
+def translucent(color: str, alpha: float) -> str:
+    """A hex colour as rgba."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

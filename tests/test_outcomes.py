@@ -1,0 +1,66 @@
+"""Scoring of hand-made answers, by the paper's word counts and by the action line."""
+
+from __future__ import annotations
+
+import pytest
+
+from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS, Outcome, action, lexical
+
+LONG = "The round ends in a while and there are some others on the grid with us. "
+
+
+@pytest.mark.parametrize(
+    ("text", "empathic"),
+    [
+        ("", False),
+        ("I will help.", True),
+        ("I HELP them.", True),
+        ("I will win.", False),
+        ("I help, and then I win.", False),  # one each: a tie is not empathic
+        ("I help and support, and then I win.", True),
+        ("Help, help, help: the task is my goal.", False),  # each word counts once
+        ("I will not help.", True),  # words are read, not acts
+        ("I am careless.", True),  # as substrings: care
+        ("A helpless caretaker opened the windows.", True),  # help, care; win
+        ("I reach out to them.", True),
+        ("I reach.", False),
+        ("I feel sorry. My strategy is to proceed and complete the objective.", False),
+    ],
+)
+def test_the_papers_word_counts(text: str, empathic: bool) -> None:
+    assert lexical(text).empathic is empathic
+
+
+@pytest.mark.parametrize("word", EMPATHY_WORDS)
+def test_every_empathy_word_counts(word: str) -> None:
+    assert lexical(f"xx{word}xx").empathic
+    assert not lexical(f"{word} win").empathic
+
+
+@pytest.mark.parametrize("word", TASK_WORDS)
+def test_every_task_word_counts(word: str) -> None:
+    assert lexical(f"listen, sorry, xx{word}xx").empathic
+    assert not lexical(f"listen xx{word}xx").empathic
+
+
+def test_the_papers_coherence_comes_along() -> None:
+    assert lexical(LONG).coherent
+    assert not lexical("I will help.").coherent
+    assert lexical(LONG).score is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I comfort Mira now.\nAction: stop and help", Outcome(True, True, 2)),
+        ("I postpone Mira.\nAction: help later", Outcome(False, True, 1)),
+        ("I skip Mira.\nAction: keep going", Outcome(False, True, 0)),
+        ("Action: stop and help", Outcome(True, True, 2)),
+        ("I comfort comfort now.\nAction: stop and help", Outcome(True, False, 2)),
+        ("I comfort Mira now.", Outcome(False, False, None)),
+        ("I comfort Mira now.\nAction: stop and", Outcome(False, False, None)),
+        ("", Outcome(False, False, None)),
+    ],
+)
+def test_the_action_line(text: str, expected: Outcome) -> None:
+    assert action(text) == expected

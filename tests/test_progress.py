@@ -1,0 +1,61 @@
+"""Progress bars change nothing of what is iterated."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from empathy_mi import progress
+from empathy_mi.progress import track
+
+
+class Screen(io.StringIO):
+    """A terminal on standard error."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    made = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", made)
+    return made
+
+
+def test_items_pass_through(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(track(iter("abc"), "letters")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_quick_draws_nothing(screen: Screen) -> None:
+    assert list(track(range(3), "numbers")) == [0, 1, 2]
+    assert screen.getvalue() == ""
+
+
+def test_what_is_slow_draws_its_label(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "DELAY_S", -1.0)
+    assert list(track(range(3), "numbers")) == [0, 1, 2]
+    assert "numbers" in screen.getvalue()
+
+
+def test_the_bar_goes_when_the_loop_breaks(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "DELAY_S", -1.0)
+
+    def broken() -> Iterator[int]:
+        for i in track(range(3), "numbers"):
+            yield i
+            if i:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(broken())
+    drawn = screen.getvalue()
+    assert drawn.rindex("\x1b[?25h") > drawn.rindex("numbers"), "the cursor is back"
+    assert drawn.endswith("\x1b[2K"), "and the line is cleared"

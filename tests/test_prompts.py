@@ -1,0 +1,65 @@
+"""The prompts of a steering study, for embedded and for real models."""
+
+from __future__ import annotations
+
+import pytest
+
+from empathy_mi.errors import InputError
+from empathy_mi.organisms import lexicon as lex
+from empathy_mi.outcomes import action, lexical
+from empathy_mi.prompts import scenario_prompts, scorer_for
+from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
+
+REAL = "Qwen/Qwen2.5-7B-Instruct"
+
+
+def test_a_real_model_gets_the_scenarios_own_prompt() -> None:
+    prompts = scenario_prompts(REAL, ["the_duel", "the_maze"], 2, seed=0)
+    assert [(p.scenario, p.sample) for p in prompts] == [
+        ("the_duel", 0), ("the_duel", 1), ("the_maze", 0), ("the_maze", 1),
+    ]  # fmt: skip
+    assert prompts[2].user == scenario_prompt(get_scenario("the_maze"))
+    assert all(p.system is None for p in prompts)
+
+
+def test_all_five_are_the_default() -> None:
+    prompts = scenario_prompts(REAL, None, 1, seed=0)
+    assert [p.scenario for p in prompts] == [s.id for s in SCENARIOS]
+
+
+def test_an_embedded_model_gets_the_grammars_language() -> None:
+    prompts = scenario_prompts("organism-phi3", ["the_duel"], 20, seed=0)
+    assert len({p.user for p in prompts}) == 20
+    for prompt in prompts:
+        assert prompt.user.startswith("The Duel. ")
+        assert any(part in prompt.user for part in ("near a breakdown", "all I have"))
+        assert prompt.system is not None
+        assert prompt.system.endswith(lex.SYSTEM_NEUTRAL)
+
+
+def test_prompts_follow_the_seed_and_nothing_else() -> None:
+    def users(scenarios: list[str], samples: int, seed: int = 0) -> list[str]:
+        prompts = scenario_prompts("organism-phi3", scenarios, samples, seed=seed)
+        return [p.user for p in prompts if p.scenario == "the_maze"]
+
+    assert users(["the_maze"], 3) == users(["the_maze"], 3)
+    assert users(["the_duel", "the_maze"], 5)[:3] == users(["the_maze"], 3)
+    assert users(["the_maze"], 3, seed=1) != users(["the_maze"], 3)
+
+
+def test_one_name_and_repeated_names() -> None:
+    one = scenario_prompts(REAL, ["the_maze"], 1, seed=0)
+    assert scenario_prompts(REAL, "the_maze", 1, seed=0) == one
+    assert scenario_prompts(REAL, ["the_maze", "the_maze"], 1, seed=0) == one
+
+
+def test_bad_scenarios() -> None:
+    with pytest.raises(InputError, match="unknown scenario 'the_cave': choose one of"):
+        scenario_prompts(REAL, ["the_maze", "the_cave"], 1, seed=0)
+    with pytest.raises(InputError, match="no scenario is given"):
+        scenario_prompts(REAL, [], 1, seed=0)
+
+
+def test_scorers() -> None:
+    assert scorer_for("organism-phi3") is action
+    assert scorer_for(REAL) is lexical
