@@ -21,7 +21,6 @@ from empathy_mi.errors import InputError
 from empathy_mi.generation import check_settings, generate, noise
 from empathy_mi.models import adapt
 from empathy_mi.outcomes import Scorer
-from empathy_mi.progress import track
 from empathy_mi.prompts import Prompt, scenario_prompts, scorer_for
 from empathy_mi.stats import Estimate
 from empathy_mi.steering import (
@@ -337,7 +336,7 @@ def dose_response(
     answers: list[Answer] = []
     plain = adapter_logits(adapter, encoded, batch_rows)
     directions = [replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed)]
-    for direction in track(directions, f"steering layer {vector.layer}"):
+    for direction in directions:
 
         def hooks(
             part: torch.Tensor, direction: SteeringVector = direction
@@ -353,6 +352,7 @@ def dose_response(
             prefill_hooks=hooks,
             decode_hooks=hooks if positions != "prompt" else lambda part: [],
             batch_rows=batch_rows,
+            label=f"steering layer {vector.layer}, {direction.name}",
         )
         nll = negative_log_likelihood(adapter, ids, written.ids)
         kl = kl_divergence(written.first_logits, plain[[p for p, _ in rows]])

@@ -13,6 +13,7 @@ from torch import Tensor
 from empathy_mi import stats
 from empathy_mi.errors import InputError
 from empathy_mi.models import Adapter
+from empathy_mi.progress import progress_bar
 from empathy_mi.tokens import pad, pad_id
 
 HookFactory = Callable[[Int[Tensor, "row"]], Sequence[tuple[str, Any]]]
@@ -58,7 +59,7 @@ def generate(
     prefill_hooks: HookFactory = no_hooks,
     decode_hooks: HookFactory = no_hooks,
     batch_rows: int = 512,
-    on_step: Callable[[], None] | None = None,
+    label: str = "generating",
 ) -> Generated:
     """Continue every prompt; rows are left-padded and run as batches with a KV cache.
 
@@ -73,7 +74,7 @@ def generate(
         prefill_hooks: hooks for the pass over the prompts.
         decode_hooks: hooks for the steps after it, which see [row, 1, d].
         batch_rows: most rows in a batch.
-        on_step: called after each step.
+        label: what the progress bar says.
 
     Raises:
         InputError: there is no prompt, a prompt leaves no room in the model's context, or a
@@ -91,32 +92,33 @@ def generate(
     end_tokens = torch.tensor(ends, device=adapter.device)
     ids: list[list[int]] = [[] for _ in prompts]
     first: list[Tensor] = []
-    for start in range(0, len(prompts), batch_rows):
-        rows = torch.arange(start, min(start + batch_rows, len(prompts)))
-        batch = pad([prompts[i] for i in rows], pad_id(tokenizer), side="left")
-        logits, cache = adapter.prefill(
-            batch.tokens.to(adapter.device),
-            batch.mask.to(adapter.device),
-            hooks=prefill_hooks(rows),
-        )
-        first.append(logits.float().cpu())
-        hooks = decode_hooks(rows)
-        ended = torch.zeros(len(rows), dtype=torch.bool)
-        for step in range(max_new_tokens):
-            draws = None if uniforms is None else uniforms[rows, step].to(adapter.device)
-            token = _next(logits, draws, temperature)
-            for row, value in zip(rows.tolist(), token.tolist(), strict=True):
-                ids[row].append(value)
-            ended |= torch.isin(token, end_tokens).cpu()
-            if on_step:
-                on_step()
-            if bool(ended.all()) or step == max_new_tokens - 1:
-                break
-            if 4 * int(ended.sum()) >= len(rows):
-                kept = (~ended).nonzero()[:, 0]
-                rows, cache, token = rows[kept], cache.rows(kept), token[kept.to(token.device)]
-                ended, hooks = ended[kept], decode_hooks(rows)
-            logits, cache = adapter.decode(token, cache, hooks=hooks)
+    starts = range(0, len(prompts), batch_rows)
+    with progress_bar(label, len(starts) * max_new_tokens) as report:
+        for number, start in enumerate(starts):
+            rows = torch.arange(start, min(start + batch_rows, len(prompts)))
+            batch = pad([prompts[i] for i in rows], pad_id(tokenizer), side="left")
+            logits, cache = adapter.prefill(
+                batch.tokens.to(adapter.device),
+                batch.mask.to(adapter.device),
+                hooks=prefill_hooks(rows),
+            )
+            first.append(logits.float().cpu())
+            hooks = decode_hooks(rows)
+            ended = torch.zeros(len(rows), dtype=torch.bool)
+            for step in range(max_new_tokens):
+                draws = None if uniforms is None else uniforms[rows, step].to(adapter.device)
+                token = _next(logits, draws, temperature)
+                for row, value in zip(rows.tolist(), token.tolist(), strict=True):
+                    ids[row].append(value)
+                ended |= torch.isin(token, end_tokens).cpu()
+                report(number * max_new_tokens + step + 1)
+                if bool(ended.all()) or step == max_new_tokens - 1:
+                    break
+                if 4 * int(ended.sum()) >= len(rows):
+                    kept = (~ended).nonzero()[:, 0]
+                    rows, cache, token = rows[kept], cache.rows(kept), token[kept.to(token.device)]
+                    ended, hooks = ended[kept], decode_hooks(rows)
+                logits, cache = adapter.decode(token, cache, hooks=hooks)
     cut = [_until_end(row, ends) for row in ids]
     return Generated(
         texts=tuple(tokenizer.decode(row, skip_special_tokens=True) for row, _ in cut),

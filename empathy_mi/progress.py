@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 DELAY_S = 2.0
 
 
-def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterator[T]:
-    """Iterate with a progress bar that appears after two seconds and vanishes at the end.
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar that appears after two seconds and vanishes at the end.
 
     Off a terminal (a log file, a pipe) nothing is drawn.
+
+    Yields:
+        A function that takes how many of `total` are done by now.
     """
-    items = list(items)
     if not sys.stderr.isatty():
-        yield from items
+        yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -26,15 +30,24 @@ def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterat
     began = time.monotonic()
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-    task = bar.add_task(label, total=len(items) if total is None else total)
-    shown = False
+    task = bar.add_task(label, total=total)
+
+    def report(done: int) -> None:
+        bar.update(task, completed=done)
+        if not bar.live.is_started and time.monotonic() - began > DELAY_S:
+            bar.start()
+
     try:
-        for item in items:
-            yield item
-            bar.advance(task)
-            if not shown and time.monotonic() - began > DELAY_S:
-                bar.start()
-                shown = True
+        yield report
     finally:
-        if shown:
+        if bar.live.is_started:
             bar.stop()
+
+
+def track(items: Iterable[T], label: str) -> Iterator[T]:
+    """Iterate with a `progress_bar`."""
+    items = list(items)
+    with progress_bar(label, len(items)) as report:
+        for done, item in enumerate(items, start=1):
+            yield item
+            report(done)

@@ -16,9 +16,7 @@ from empathy_mi.models import load_model
 from empathy_mi.models.loading import has_hooked
 from empathy_mi.pairs import ContrastivePair, Pairs
 
-hypothesis.settings.register_profile(
-    "busy machine", deadline=None, derandomize=True, database=None
-)
+hypothesis.settings.register_profile("busy machine", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("busy machine")
 
 needs_hooked = pytest.mark.skipif(

@@ -168,6 +168,7 @@ def test_other_activations_are_refused(
 
 def test_one_test_pair_is_enough(acts: Activations) -> None:
     one = acts.test.where(lambda pair: pair.id == "pair 40")
-    row = evaluate(fit_probes(acts.train), one, resamples=10, permutations=9, random_directions=9)[1]
+    found = evaluate(fit_probes(acts.train), one, resamples=9, permutations=9, random_directions=9)
+    row = found[1]
     assert row.auroc.value in (0.0, 1.0)
     assert row.spread_empathic == 0.0

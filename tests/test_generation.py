@@ -60,7 +60,7 @@ def test_a_cached_batch_is_one_by_one_recomputed(adapter: Adapter) -> None:
         tokens = torch.tensor([prompt])
         logits = adapter.forward(tokens, torch.ones_like(tokens))[0, -1].detach()
         torch.testing.assert_close(got.first_logits[row], logits, atol=2e-5, rtol=0)
-    assert len({row for row in got.ids}) == 3
+    assert len(set(got.ids)) == 3
 
 
 def test_sampling_by_hand(adapter: Adapter) -> None:
@@ -207,9 +207,9 @@ def test_the_limit_is_not_an_end() -> None:
 
 
 def test_no_step_is_run_for_nothing() -> None:
-    adapter, counted = Scripted(), []
-    write(adapter, [[7], [8]], max_new_tokens=50, on_step=lambda: counted.append(1))
-    assert (len(adapter.steps), len(counted)) == (1, 2)
+    adapter = Scripted()
+    write(adapter, [[7], [8]], max_new_tokens=50)
+    assert len(adapter.steps) == 1
     adapter = Scripted()
     write(adapter, [[1]], max_new_tokens=3)
     assert len(adapter.steps) == 2

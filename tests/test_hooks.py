@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.support  # noqa: F401  # sets hypothesis up for a busy machine
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import parse_layers, resid_post, resolve_layers
 

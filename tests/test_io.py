@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tests.support  # noqa: F401  # sets hypothesis up for a busy machine
 from empathy_mi.errors import InputError
 from empathy_mi.io import (
     digest,
@@ -113,7 +114,7 @@ def test_json_comes_back_unchanged(tmp_path_factory: Any, value: Any) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_json_refuses_what_json_cannot_say(tmp_path: Path, value: float) -> None:
     path = write_json(tmp_path / "x.json", 1)
-    with pytest.raises(InputError, match="x.json .*: JSON has no NaN and no infinity, use null"):
+    with pytest.raises(InputError, match=r"x\.json .*: JSON has no NaN and no infinity, use null"):
         write_json(path, {"a": [value]})
     assert read_json(path) == 1
 
@@ -132,7 +133,7 @@ def test_json_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b'"\xff"')
     with pytest.raises(InputError, match="is not valid JSON"):
         read_json(path)
-    with pytest.raises(InputError, match="cannot be read .*: give a JSON file"):
+    with pytest.raises(InputError, match=r"cannot be read .*: give a JSON file"):
         read_json(tmp_path)
 
 

@@ -232,9 +232,7 @@ def test_cross_validation_by_hand(acts: Activations) -> None:
     for k in range(5):
         inside, outside = (torch.tensor(np.flatnonzero(keep)) for keep in (fold != k, fold == k))
         gap = (train.empathic[inside, 1] - train.non_empathic[inside, 1]).mean(0)
-        values.append(
-            auroc(train.empathic[outside, 1] @ gap, train.non_empathic[outside, 1] @ gap)
-        )
+        values.append(auroc(train.empathic[outside, 1] @ gap, train.non_empathic[outside, 1] @ gap))
     assert cross_validate(train)[4][0] == pytest.approx(np.mean(values))
 
 

@@ -19,10 +19,11 @@ class Screen(io.StringIO):
         return True
 
 
-@pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+def watched(monkeypatch: pytest.MonkeyPatch, delay: float = -1.0) -> Screen:
+    """Call it inside a test: between fixtures and test, pytest sets standard error anew."""
     made = Screen()
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "DELAY_S", delay)
     monkeypatch.setattr(sys, "stderr", made)
     return made
 
@@ -32,21 +33,21 @@ def test_items_pass_through(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_what_is_quick_draws_nothing(screen: Screen) -> None:
+def test_what_is_quick_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = watched(monkeypatch, delay=60)
     assert list(track(range(3), "numbers")) == [0, 1, 2]
     assert screen.getvalue() == ""
 
 
-def test_what_is_slow_draws_its_label(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "DELAY_S", -1.0)
+def test_what_is_slow_draws_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = watched(monkeypatch)
     assert list(track(range(3), "numbers")) == [0, 1, 2]
     assert "numbers" in screen.getvalue()
+    assert "3/3" in screen.getvalue()
 
 
-def test_the_bar_goes_when_the_loop_breaks(
-    screen: Screen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "DELAY_S", -1.0)
+def test_the_bar_goes_when_the_loop_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = watched(monkeypatch)
 
     def broken() -> Iterator[int]:
         for i in track(range(3), "numbers"):

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
+import tests.support  # noqa: F401  # sets hypothesis up for a busy machine
 from empathy_mi import stats
 from empathy_mi.errors import InputError
 

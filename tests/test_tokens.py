@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateError
 
+import tests.support  # noqa: F401  # sets hypothesis up for a busy machine
 from empathy_mi.errors import InputError
 from empathy_mi.tokens import chat_text, encode, encode_completion, encode_prompt, pad, pad_id
 from tests.conftest import build_tokenizer
@@ -43,9 +44,7 @@ def test_a_template_with_bos_gets_no_second_one(adds_bos: bool) -> None:
 
 @pytest.mark.parametrize(("adds_bos", "count"), [(True, 1), (False, 0)])
 @pytest.mark.parametrize("template", [None, PLAIN])
-def test_bos_where_the_tokenizer_uses_one(
-    adds_bos: bool, count: int, template: str | None
-) -> None:
+def test_bos_where_the_tokenizer_uses_one(adds_bos: bool, count: int, template: str | None) -> None:
     made = tokenizer(adds_bos=adds_bos, template=template)
     ids = encode_prompt(made, "She went")
     assert ids.count(BOS) == count

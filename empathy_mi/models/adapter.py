@@ -32,11 +32,13 @@ class Cache:
         keys: One tensor per block, first axis batch.
         values: One tensor per block, first axis batch.
         mask: 1 for tokens, 0 for padding.
+        native: The backend's own buffers, which keys and values may be views of.
     """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     mask: Int[Tensor, "batch pos"]
+    native: tuple[Any, ...] = ()
 
     @property
     def n_rows(self) -> int:

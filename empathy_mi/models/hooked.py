@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from empathy_mi.models.adapter import Cache
 from empathy_mi.models.base import BaseAdapter, sampled_ids
+from empathy_mi.models.growing import SPARE, GrowingEntry, empty_entry, same_length
 
 
 class HookedAdapter(BaseAdapter):
@@ -50,34 +53,74 @@ class HookedAdapter(BaseAdapter):
         return self._model(residual, attention_mask=mask, start_at_layer=layer)
 
     def _prefill(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Cache]:
-        from transformer_lens import TransformerLensKeyValueCache
-
-        native = TransformerLensKeyValueCache.init_cache(
-            self._model.cfg, self.device, tokens.shape[0]
+        cfg = self._model.cfg
+        heads = int(cfg.n_key_value_heads or cfg.n_heads)
+        rows, length = tokens.shape
+        entries = tuple(
+            empty_entry(rows, heads, cfg.d_head, block.attn.W_Q, length + SPARE)
+            for block in self._model.blocks
         )
-        return self._last_logits(tokens, mask, native), _frozen(native, mask)
+        return self._run(tokens, mask, entries, mask[:, :0])
 
     def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
-        from transformer_lens import (
-            TransformerLensKeyValueCache,
-            TransformerLensKeyValueCacheEntry,
+        entries = cache.native
+        if not same_length(entries, cache.length):
+            pairs = zip(cache.keys, cache.values, strict=True)
+            entries = tuple(GrowingEntry.of(keys, values) for keys, values in pairs)
+        return self._run(tokens[:, None], mask[:, -1:], entries, cache.mask)
+
+    def _run(
+        self, tokens: Tensor, mask: Tensor, entries: tuple[GrowingEntry, ...], seen: Tensor
+    ) -> tuple[Tensor, Cache]:
+        """Logits at the last position only, and the cache: the unembedding sees one position."""
+        from transformer_lens import TransformerLensKeyValueCache
+
+        native = TransformerLensKeyValueCache(list(entries), seen)
+        with _keys_rotated_once(self._model):
+            residual = self._model(
+                tokens, attention_mask=mask, past_kv_cache=native, stop_at_layer=self.n_layers
+            )
+        logits = self._model(residual[:, -1:], start_at_layer=self.n_layers)[:, 0]
+        return logits, Cache(
+            tuple(entry.past_keys for entry in entries),
+            tuple(entry.past_values for entry in entries),
+            torch.cat([seen, mask], dim=1),
+            entries,
         )
 
-        pairs = zip(cache.keys, cache.values, strict=True)
-        entries = [TransformerLensKeyValueCacheEntry(k, v) for k, v in pairs]
-        native = TransformerLensKeyValueCache(entries, cache.mask)
-        return self._last_logits(tokens[:, None], mask[:, -1:], native), _frozen(native, mask)
 
-    def _last_logits(self, tokens: Tensor, mask: Tensor, native: Any) -> Tensor:
-        """Logits at the last position only: the unembedding never sees the others."""
-        residual = self._model(
-            tokens, attention_mask=mask, past_kv_cache=native, stop_at_layer=self.n_layers
-        )
-        return self._model(residual[:, -1:], start_at_layer=self.n_layers)[:, 0]
+@contextmanager
+def _keys_rotated_once(model: Any) -> Iterator[None]:
+    """Let the cache hold rotated keys, so that a step rotates the new token's alone.
+
+    TransformerLens caches keys before the rotary embedding and rotates all of them again at every
+    step, which is most of the time of a step in a batch of many rows. Rotation depends on the
+    position alone, so the numbers stay the same; a model whose frequencies change with the length
+    keeps the slow way.
+    """
+    if model.cfg.use_dynamic_ntk_rope or model.cfg.positional_embedding_type != "rotary":
+        yield
+        return
+    attentions = [block.attn for block in model.blocks]
+    try:
+        for attention in attentions:
+            attention.apply_rotary = _rotating_once(attention.apply_rotary)
+        yield
+    finally:
+        for attention in attentions:
+            attention.__dict__.pop("apply_rotary", None)
 
 
-def _frozen(native: Any, mask: Tensor) -> Cache:
-    """TransformerLens' cache as ours; appending makes new tensors there, so sharing is safe."""
-    keys = tuple(entry.past_keys for entry in native.entries)
-    values = tuple(entry.past_values for entry in native.entries)
-    return Cache(keys, values, mask)
+def _rotating_once(rotate: Any) -> Any:
+    """`apply_rotary` for one pass: queries as they are, then the new keys, in place."""
+    past: list[int] = []
+
+    def apply(x: Tensor, offset: int = 0, mask: Tensor | None = None) -> Tensor:
+        if not past:
+            past.append(offset)
+            return rotate(x, offset, mask)
+        old = past[0]
+        x[:, old:] = rotate(x[:, old:], old, mask)
+        return x
+
+    return apply

@@ -72,7 +72,9 @@ def measure_behavior(model: Any, *, n: int = 60, seed: int = 0) -> Behavior:
 def _answer(adapter: Adapter, documents: list[Document], label: str) -> Generated:
     prompts = [encode_prompt(adapter.tokenizer, d.user, d.system) for d in documents]
     uniforms = noise(0, [f"{label} {i}" for i in range(len(prompts))], 96)
-    return generate(adapter, prompts, max_new_tokens=96, uniforms=uniforms)
+    return generate(
+        adapter, prompts, max_new_tokens=96, uniforms=uniforms, label=f"behaviour, {label}"
+    )
 
 
 def _facts(everything: list[tuple[Document, Parsed]]) -> dict[str, Estimate]:

@@ -35,6 +35,7 @@ from empathy_mi.organisms.specs import (
     Stage,
 )
 
+TOKENIZER_DOCUMENTS = 12_000
 BATCHES_PER_CHUNK = 32
 PROMPT_WEIGHT, ACTION_WEIGHT = 0.15, 3.0
 
@@ -69,13 +70,13 @@ def export(model: Any, tokenizer: Any, out: Path) -> None:
 
 
 def build_tokenizer(spec: OrganismSpec) -> Any:
-    """A byte-level BPE tokenizer trained on 12,000 documents of the grammar."""
+    """A byte-level BPE tokenizer trained on documents of the grammar."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     names = (*lex.NAMES, *lex.HELD_OUT_NAMES)
     grammar = Grammar(f"{spec.seed} tokenizer", names=names, filler_share=0.4)
-    documents = (grammar.document() for _ in range(12_000))
+    documents = (grammar.document() for _ in range(TOKENIZER_DOCUMENTS))
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

@@ -100,3 +100,34 @@ def test_prefill_takes_the_last_position(side: Side, batch: tuple[Tensor, Tensor
     same(logits, side.reads(*batch).logits[:, -1])
     assert not logits.requires_grad
     assert torch.equal(cache.mask, batch[1])
+
+
+def test_a_cache_can_be_continued_in_two_ways(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """Steps write into shared buffers; an older cache must not see what came after it."""
+    tokens, mask = batch
+    _, start = side.adapter.prefill(tokens, mask)
+    _, one = side.adapter.decode(torch.tensor([9, 10, 11]), start)
+    side.adapter.decode(torch.tensor([5, 6, 7]), one)
+    other = torch.tensor([20, 21, 22])
+    _, two = side.adapter.decode(other, start)
+    last = torch.tensor([30, 31, 32])
+    logits, _ = side.adapter.decode(last, two)
+    whole = torch.cat([tokens, other[:, None], last[:, None]], 1)
+    whole_mask = torch.cat([mask, torch.ones(3, 2, dtype=torch.long)], 1)
+    same(logits, side.adapter.forward(whole, whole_mask)[:, -1])
+    logits, _ = side.adapter.decode(last, one)
+    whole[:, -2] = torch.tensor([9, 10, 11])
+    same(logits, side.adapter.forward(whole, whole_mask)[:, -1])
+
+
+def test_decoding_goes_on_past_the_buffers_room(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """More steps than a buffer has spare positions."""
+    tokens, mask = batch[0][:, -12:], batch[1][:, -12:]
+    logits, cache = side.adapter.prefill(tokens, mask)
+    for step in range(140):
+        new = torch.tensor([step % 90 + 5, step % 80 + 6, step % 70 + 7])
+        tokens = torch.cat([tokens, new[:, None]], 1)
+        mask = torch.cat([mask, torch.ones(3, 1, dtype=torch.long)], 1)
+        logits, cache = side.adapter.decode(new, cache)
+    assert cache.length == 152
+    same(logits, side.adapter.forward(tokens, mask)[:, -1])
