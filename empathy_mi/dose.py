@@ -349,7 +349,7 @@ def dose_response(
             max_new_tokens=max_new_tokens,
             uniforms=uniforms,
             temperature=temperature,
-            prefill_hooks=hooks,
+            prefill_hooks=None if positions == "response" else hooks,
             decode_hooks=hooks if positions != "prompt" else lambda part: [],
             batch_rows=batch_rows,
             label=f"steering layer {vector.layer}, {direction.name}",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from empathy_mi import stats
 from empathy_mi.errors import InputError
-from empathy_mi.models import Adapter
+from empathy_mi.models import Adapter, Cache
 from empathy_mi.progress import progress_bar
 from empathy_mi.tokens import pad, pad_id
 
@@ -56,7 +56,7 @@ def generate(
     max_new_tokens: int,
     uniforms: Float[Tensor, "row step"] | None = None,
     temperature: float = 0.7,
-    prefill_hooks: HookFactory = no_hooks,
+    prefill_hooks: HookFactory | None = None,
     decode_hooks: HookFactory = no_hooks,
     batch_rows: int = 512,
     label: str = "generating",
@@ -71,7 +71,8 @@ def generate(
         max_new_tokens: limit for each row.
         uniforms: one uniform draw per row and step for sampling; None is greedy.
         temperature: of the sampling.
-        prefill_hooks: hooks for the pass over the prompts.
+        prefill_hooks: hooks for the pass over the prompts; None runs no hook there, reads each
+            distinct prompt once up to its last token, and leaves that token to `decode_hooks`.
         decode_hooks: hooks for the steps after it, which see [row, 1, d].
         batch_rows: most rows in a batch.
         label: what the progress bar says.
@@ -96,14 +97,13 @@ def generate(
     with progress_bar(label, len(starts) * max_new_tokens) as report:
         for number, start in enumerate(starts):
             rows = torch.arange(start, min(start + batch_rows, len(prompts)))
-            batch = pad([prompts[i] for i in rows], pad_id(tokenizer), side="left")
-            logits, cache = adapter.prefill(
-                batch.tokens.to(adapter.device),
-                batch.mask.to(adapter.device),
-                hooks=prefill_hooks(rows),
-            )
-            first.append(logits.float().cpu())
             hooks = decode_hooks(rows)
+            if prefill_hooks is None:
+                logits, cache = _read_shared(adapter, [prompts[i] for i in rows], hooks)
+            else:
+                chosen = [prompts[i] for i in rows]
+                logits, cache = _read(adapter, chosen, prefill_hooks(rows))
+            first.append(logits.float().cpu())
             ended = torch.zeros(len(rows), dtype=torch.bool)
             for step in range(max_new_tokens):
                 draws = None if uniforms is None else uniforms[rows, step].to(adapter.device)
@@ -126,6 +126,28 @@ def generate(
         finished=tuple(end for _, end in cut),
         first_logits=torch.cat(first),
     )
+
+
+def _read(
+    adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[tuple[str, Any]]
+) -> tuple[Float[Tensor, "row vocab"], Cache]:
+    """Logits after each prompt, and the cache."""
+    batch = pad(prompts, pad_id(adapter.tokenizer), side="left")
+    tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
+    return adapter.prefill(tokens, mask, hooks=hooks)
+
+
+def _read_shared(
+    adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[tuple[str, Any]]
+) -> tuple[Float[Tensor, "row vocab"], Cache]:
+    """The same with hooks at the last token only: what comes before is read once a prompt."""
+    if min(map(len, prompts)) == 1:
+        return _read(adapter, prompts, hooks)
+    distinct = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    _, cache = _read(adapter, [prompt[:-1] for prompt in distinct], ())
+    fan = cache.rows([distinct[tuple(prompt)] for prompt in prompts])
+    last = torch.tensor([prompt[-1] for prompt in prompts], device=adapter.device)
+    return adapter.decode(last, fan, hooks=hooks)
 
 
 def check_settings(

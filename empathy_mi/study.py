@@ -56,9 +56,9 @@ class StudyConfig:
     layers: tuple[int, ...] | None = None
     every: int = 1
     alphas: tuple[float, ...] = PAPER_ALPHAS
-    samples: int = 8
+    samples: int = 6
     controls: int = 3
-    steered: int = 3
+    steered: int = 2
     context: str = "prompt"
     behavior: int = 60
     max_new_tokens: int = 80

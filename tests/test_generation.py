@@ -245,7 +245,7 @@ def test_hooks_follow_the_batches() -> None:
         adapter, [[1], [2], [3]], max_new_tokens=2, batch_rows=2,
         prefill_hooks=factory("prefill", asked), decode_hooks=factory("decode", asked),
     )  # fmt: skip
-    assert asked == [("prefill", [0, 1]), ("decode", [0, 1]), ("prefill", [2]), ("decode", [2])]
+    assert asked == [("decode", [0, 1]), ("prefill", [0, 1]), ("decode", [2]), ("prefill", [2])]
     assert adapter.prefills == [[[1], [2]], [[3]]]
     assert [hooks for _, _, hooks in adapter.steps] == [[("decode", [0, 1])], [("decode", [2])]]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from empathy_mi.coherence import kl_divergence
 from empathy_mi.errors import InputError
-from empathy_mi.generation import Generated, generate
+from empathy_mi.generation import Generated, generate, no_hooks
 from empathy_mi.hooks import resid_post
 from empathy_mi.models import Adapter, adapt, load_model
 from empathy_mi.steering import POSITIONS, SteeringVector, add, check_alphas, random_vectors
@@ -66,10 +66,26 @@ def logits_of(model: Any, prompt: Sequence[int] = PROMPTS[0]) -> Tensor:
 
 
 def test_alpha_zero_is_no_hook(adapter: Adapter) -> None:
-    plain = generate(adapter, PROMPTS, max_new_tokens=NEW)
+    plain = generate(adapter, PROMPTS, max_new_tokens=NEW, prefill_hooks=no_hooks)
     zero = steered(adapter, [0.0, 0.0, 0.0])
     assert zero.ids == plain.ids
     assert torch.equal(zero.first_logits, plain.first_logits)
+
+
+def test_a_shared_prefix_gives_what_whole_prompts_give(adapter: Adapter) -> None:
+    """Prompts read once up to their last token, and that token with the steering hooks."""
+    prompts, alphas = [p for p in PROMPTS for _ in range(3)], [-4.0, 0.0, 4.0] * len(PROMPTS)
+    whole = steered(adapter, alphas, prompts)
+    amount = torch.tensor(alphas)
+    shared = generate(
+        adapter,
+        prompts,
+        max_new_tokens=NEW,
+        decode_hooks=lambda rows: [add(VECTOR, amount[rows], "response")],
+    )
+    assert shared.ids == whole.ids
+    torch.testing.assert_close(shared.first_logits, whole.first_logits, atol=2e-5, rtol=0)
+    assert not torch.allclose(shared.first_logits[0], shared.first_logits[2], atol=1e-3)
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
