@@ -139,7 +139,7 @@ def _detection(study: StudyResult) -> str:
         "<h2 id='detection'>Does it represent it?</h2>"
         f"<p>Mean-difference probes fitted on {row['n_train_pairs']} train pairs, tested on "
         f"{row['n_test_pairs']} others. Intervals are 95 % bootstrap intervals over pairs within "
-        "scenarios; p is from refits with the sides of the train pairs swapped at random.</p>"
+        "scenarios; p is from refits with the sides of the pairs swapped at random.</p>"
         + _figure(auroc_by_layer(detection), "detection")
         + "".join(
             f"<h3>{html.escape(str(model))}</h3>" + _table(_with_intervals(rows)[columns])

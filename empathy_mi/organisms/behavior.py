@@ -37,7 +37,7 @@ class Behavior:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a share."""
-        named = {f"P(action {score} | {mode} prompt)": e for (mode, score), e in
+        named = {f"action {score} given {mode} prompt": e for (mode, score), e in
                  self.actions.items()} | self.facts  # fmt: skip
         rows = [
             {"model": self.model, "share": name, "value": e.value, "low": e.low, "high": e.high,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from empathy_mi.activations import extract_activations
 from empathy_mi.io import read_json, write_text
@@ -81,7 +82,8 @@ def _loss(log: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(log)
     step = max(1, len(frame) // 12)
     kept = frame.iloc[sorted({*range(0, len(frame), step), len(frame) - 1})]
-    return kept.rename(columns={"completion_loss": "nats per completion token"})
+    named = kept.rename(columns={"completion_loss": "nats per completion token"})
+    return named[["stage", "step", "nats per completion token"]]
 
 
 def _behavior(frame: pd.DataFrame) -> pd.DataFrame:
@@ -111,6 +113,10 @@ def _profile(model: Any) -> pd.DataFrame:
             f"{r.auroc.value:.3f} ({r.auroc.low:.3f}-{r.auroc.high:.3f})" for r in found.layers
         ]
     columns["residual norm"] = [f"{float(norm):.1f}" for norm in train.norm]
+    texts = torch.cat([train.empathic, train.non_empathic])
+    constant = texts.mean(0).norm(dim=-1) / texts.norm(dim=-1).mean(0)
+    columns["constant part"] = [f"{float(share):.2f}" for share in constant]
+    columns["class gap"] = [f"{probe.class_gap:.1f}" for probe in probes.values()]
     return pd.DataFrame(columns)
 
 
@@ -177,14 +183,17 @@ ones.
 Mean-difference probes of the residual stream after each block, mean over completion tokens, fitted
 on 35 pairs and tested on {n_test} pairs of other phrase families and other names; AUROC with 95 %
 bootstrap interval. *Twins only*: test sentences whose words do not differ between the sides.
+*Constant part*: norm of the mean pooled residual over the mean of its norms. *Class gap*: distance
+of the class means along the probe.
 
 {profile}
 
 ## Limits
 
-It knows the grammar's words and nothing else: other prompts give nonsense. Its residual stream has
-a large constant part, so raw norms overstate how far a direction moves it. All of its names and
-phrase families occurred in training; "held out" is what the probe did not see.
+It knows the grammar's words and nothing else: other prompts give nonsense. Most of its residual
+stream is the same for all texts, so that an alpha of one norm is many class gaps. All of its names
+and phrase families occurred in training; "held out" is what the probe did not see. The probe reads
+the latent from block 0 on where verbs tell it; the twins column shows where the roles are read.
 
 This card: `python -m empathy_mi.organisms card {name}`.
 """

@@ -9,17 +9,18 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE)
 
 
-def styled(figure: go.Figure, *, x: str, y: str, height: int = 380) -> go.Figure:
-    """Axis titles, transparent background, legend above the plot."""
+def styled(figure: go.Figure, *, x: str, y: str, height: int = 400) -> go.Figure:
+    """Axis titles, transparent background, legend above the plot with room for its rows."""
+    legend_rows = sum(trace.showlegend is not False for trace in figure.data)
     grid = "rgba(127,127,127,0.25)"
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        margin={"l": 60, "r": 20, "t": 20 + 22 * legend_rows, "b": 50},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-        legend={"orientation": "h", "y": 1.15, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
     )
     figure.update_xaxes(title=x, gridcolor=grid, zerolinecolor=grid)
