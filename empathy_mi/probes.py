@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi import stats
+from empathy_mi import __version__, stats
 from empathy_mi.activations import Activations
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resid_post
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from empathy_mi.steering import SteeringVector
 
 _FILE = "probe.safetensors"
+_SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Probe:
         fingerprint: of the model's weights.
         method: how it was fitted.
         n_pairs: number of train pairs.
+        data: hash of the train pairs.
     """
 
     direction: Float[Tensor, "d"] = field(repr=False)
@@ -53,6 +56,7 @@ class Probe:
     fingerprint: str
     method: str
     n_pairs: int
+    data: str
 
     @property
     def hook_name(self) -> str:
@@ -90,6 +94,8 @@ class Probe:
     def save(self, folder: str | Path) -> Path:
         """Write `folder/probe.safetensors`: the direction, and the rest as JSON in its header."""
         meta = {k: v for k, v in asdict(self).items() if k != "direction"}
+        meta["schema"] = _SCHEMA
+        meta["versions"] = {"empathy_mi": __version__, "torch": torch.__version__}
         return write_tensors(Path(folder) / _FILE, {"direction": self.direction}, meta)
 
     @staticmethod
@@ -101,7 +107,10 @@ class Probe:
         """
         path = Path(folder) / _FILE
         tensors, meta = read_tensors(path)
+        meta.pop("versions", None)
         try:
+            if (schema := meta.pop("schema")) != _SCHEMA:
+                raise KeyError(f"schema {schema}, expected {_SCHEMA}")
             return Probe(direction=tensors["direction"], **meta)
         except (KeyError, TypeError) as error:
             raise InputError(
@@ -187,6 +196,7 @@ def fit_probes(train: Activations) -> ProbeSet:
                 fingerprint=train.fingerprint,
                 method="mean difference",
                 n_pairs=len(train),
+                data=train.pairs.digest,
             )
         )
     return ProbeSet(tuple(probes), train)

@@ -249,7 +249,7 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
             bounds = zip(frame[column], frame[f"{column}_low"], frame[f"{column}_high"],
                          strict=True)  # fmt: skip
             merged[column] = pd.Series(
-                [f"{_number(v)} [{_number(lo)}, {_number(hi)}]" for v, lo, hi in bounds],
+                [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in bounds],
                 index=frame.index,
                 dtype=object,
             )

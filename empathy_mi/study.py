@@ -24,7 +24,7 @@ from empathy_mi.io import digest, read_json, write_json
 from empathy_mi.models import Adapter, adapt, load_model
 from empathy_mi.models.folders import find
 from empathy_mi.models.huggingface import hf_config
-from empathy_mi.organisms import is_organism
+from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.pairs import Pairs, load_pairs
 from empathy_mi.pairs_check import check_pairs
 from empathy_mi.probes import ProbeSet, cross_validate, fit_probes
@@ -260,8 +260,6 @@ def _stages(adapter: Adapter, config: StudyConfig, layers: tuple[int, ...]) -> l
 def study_pairs(model_name: str) -> Pairs:
     """The project's 50 pairs, or an embedded model's own, in the language that it knows."""
     if is_organism(model_name):
-        from empathy_mi.organisms.pairs import contrastive_pairs
-
         return contrastive_pairs()
     return load_pairs()
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from empathy_mi.errors import InputError
+from empathy_mi.models import organisms
+from empathy_mi.models.folders import ORGANISMS
 from empathy_mi.organisms import (
     Families,
     Grammar,
-    available,
-    folder,
     is_organism,
     parse,
     scenario_document,
@@ -425,8 +425,8 @@ def test_the_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str])
 
 
 def test_what_ships() -> None:
-    assert "organism-phi3" in available()
-    assert (folder("organism-phi3") / "model.safetensors").is_file()
+    assert "organism-phi3" in organisms()
+    assert (ORGANISMS / "organism-phi3" / "model.safetensors").is_file()
     assert is_organism("organism-phi3")
     assert not is_organism("Qwen/Qwen2.5-7B-Instruct")
 

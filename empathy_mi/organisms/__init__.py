@@ -7,9 +7,8 @@ real models; findings about a *method* can be checked here against the truth.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from empathy_mi.organisms.grammar import Document, Families, Grammar
+from empathy_mi.organisms.pairs import contrastive_pairs
 from empathy_mi.organisms.parsing import Parsed, parse
 
 __all__ = [
@@ -17,24 +16,11 @@ __all__ = [
     "Families",
     "Grammar",
     "Parsed",
-    "available",
-    "folder",
+    "contrastive_pairs",
     "is_organism",
     "parse",
     "scenario_document",
 ]
-
-_HERE = Path(__file__).parent
-
-
-def available() -> tuple[str, ...]:
-    """Names of the embedded models that ship with the package."""
-    return tuple(sorted(path.parent.name for path in _HERE.glob("organism-*/config.json")))
-
-
-def folder(name: str) -> Path:
-    """The Hugging Face folder of an embedded model."""
-    return _HERE / name
 
 
 def is_organism(name: str) -> bool:

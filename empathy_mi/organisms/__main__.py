@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from empathy_mi.errors import InputError
-from empathy_mi.organisms import folder
 from empathy_mi.organisms.specs import SPECS, OrganismSpec, get_spec
 
 
@@ -53,9 +52,10 @@ def _train(spec: OrganismSpec, options: argparse.Namespace) -> None:
 
 def _card(spec: OrganismSpec, options: argparse.Namespace) -> None:
     from empathy_mi.models import load_model
+    from empathy_mi.models.folders import ORGANISMS
     from empathy_mi.organisms.card import write_card
 
-    where = options.folder or folder(spec.name)
+    where = options.folder or ORGANISMS / spec.name
     print(write_card(spec, load_model(where), where, n=options.n))
 
 
