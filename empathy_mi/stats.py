@@ -127,6 +127,9 @@ def bootstrap(
 ) -> Estimate:
     """Percentile bootstrap of a statistic of resampled units, stratified.
 
+    Where every stratum holds a single unit there is nothing to resample: the interval is NaN
+    rather than one of width 0.
+
     Args:
         statistic: maps index arrays [samples, unit] to values [samples].
         strata: the stratum of each unit (its scenario).
@@ -136,6 +139,8 @@ def bootstrap(
     """
     n = len(strata)
     value = float(statistic(np.arange(n)[None])[0])
+    if len({str(stratum) for stratum in strata}) == n:
+        return Estimate(value, float("nan"), float("nan"), n, level)
     values = statistic(bootstrap_indices(strata, samples=samples, seed=seed))
     tail = (1 - level) / 2
     finite = values[np.isfinite(values)]

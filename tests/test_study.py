@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from empathy_mi import InputError, run_study
+from empathy_mi import InputError, Pairs, load_pairs, load_scenarios, run_study, study
+from empathy_mi.hooks import resolve_layers
 from empathy_mi.study import PRESETS, StudyConfig, configure, steered_layers
 from empathy_mi.study_results import StudyResult
 
@@ -142,6 +144,33 @@ def test_the_report_is_whole_and_needs_no_network(undisturbed: Path) -> None:
     assert body.count("class='holds'>holds") == int(claims["holds"].sum())
 
 
+def test_a_model_that_is_not_embedded(
+    tiny_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random model of a real architecture: the built-in pairs, the paper's scoring, no claim."""
+    some = load_pairs()
+    few = Pairs([p for p in some if p.id[-2:] in ("01", "02", "03", "05", "06")])
+    monkeypatch.setattr(study, "study_pairs", lambda name: few)
+    quick = replace(PRESETS["quick"], controls=1, steered=1, max_new_tokens=8)
+    monkeypatch.setitem(PRESETS, "quick", quick)
+    monkeypatch.setenv("EMPATHY_MI_CACHE", str(tmp_path / "cache"))
+    folder = tiny_folders["qwen2"]
+    found = run_study([str(folder)], alphas=[-3, 3], samples=1, out=tmp_path / "out", quiet=True)
+    (name,) = found.models
+    assert found.records[name]["model"]["embedded"] is False
+    assert "behavior" not in found.records[name]
+    assert len(found.tables["behavior"]) == 0
+    answers = found.tables["answers"]
+    assert answers["score"].isna().all()
+    assert set(answers["scenario"]) == {s.id for s in load_scenarios()}
+    assert not any(claim.holds for claim in found.claims[:4])
+    # one sample a scenario leaves nothing to resample: no interval, and no claim that rests on it
+    assert found.tables["success"]["contrast_low"].isna().all()
+    assert not any(claim.holds for claim in found.claims[4:])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "test instrument" not in page
+
+
 def record(rows: list[dict[str, object]], text: float = 0.5) -> dict[str, object]:
     measures = ("length_auroc", "tf_fixed_auroc", "tfidf_fixed_auroc")
     return {
@@ -176,9 +205,8 @@ def test_claims_fail_when_the_numbers_do(
 
 
 def test_steered_layers_hold_the_selected_one_and_spread() -> None:
-    assert steered_layers(range(8, 25), 20, 3) == [12, 17, 20] or (
-        20 in steered_layers(range(8, 25), 20, 3)
-    )
+    assert steered_layers(range(8, 25), 20, 3) == [12, 20, 21]
+    assert steered_layers(range(8, 25), 9, 2) == [9, 17]
     assert steered_layers((8, 12), 8, 1) == [8]
     assert steered_layers((8, 12), 12, 5) == [8, 12]
 
@@ -221,4 +249,6 @@ def test_options_beside_a_preset_take_precedence() -> None:
     assert config == StudyConfig(
         layers=(1, 2), alphas=(-1.0, 0.0, 1.0), samples=2, seed=7, steered=1, context="none"
     )
+    paper = PRESETS["paper"]
+    assert resolve_layers(paper.layers, 32)[:: paper.every] == (8, 12, 16, 20, 24)
     assert configure(None, "full", None, None, None, None) == PRESETS["full"]
