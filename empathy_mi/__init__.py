@@ -14,7 +14,7 @@ _HOME = {
     "Activations": "activations",
     "ContrastivePair": "pairs",
     "Detection": "detection",
-    "DoseResponse": "dose",
+    "DoseResponse": "dose_results",
     "InputError": "errors",
     "Pairs": "pairs",
     "Probe": "probes",
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from empathy_mi.activations import Activations as Activations
     from empathy_mi.activations import extract_activations as extract_activations
     from empathy_mi.detection import Detection as Detection
-    from empathy_mi.dose import DoseResponse as DoseResponse
     from empathy_mi.dose import dose_response as dose_response
+    from empathy_mi.dose_results import DoseResponse as DoseResponse
     from empathy_mi.errors import InputError as InputError
     from empathy_mi.models import load_model as load_model
     from empathy_mi.pairs import ContrastivePair as ContrastivePair

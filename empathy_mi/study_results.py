@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from empathy_mi.dose import DoseResponse
+from empathy_mi.dose_results import DoseResponse
 from empathy_mi.io import write_csv, write_text
 
 BASELINES = {

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from empathy_mi import stats
-from empathy_mi.dose import Answer, DoseResponse, dose_response
+from empathy_mi.dose import dose_response
+from empathy_mi.dose_results import Answer, DoseResponse
 from empathy_mi.errors import InputError
 from empathy_mi.generation import generate, noise
 from empathy_mi.models import adapt
