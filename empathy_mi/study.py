@@ -110,6 +110,7 @@ def run_study(
     write_json(out / "study.json", asdict(config))
     records = {}
     for name in config.models:
+        _say(f"loading {name}", quiet)
         adapter = adapt(load_model(name))
         records[adapter.name] = _run_stages(adapter, config, out / "results", quiet)
     result = StudyResult(asdict(config), records)
