@@ -97,11 +97,10 @@ def generate(
     with progress_bar(label, len(starts) * max_new_tokens) as report:
         for number, start in enumerate(starts):
             rows = torch.arange(start, min(start + batch_rows, len(prompts)))
-            hooks = decode_hooks(rows)
+            chosen, hooks = [prompts[i] for i in rows], decode_hooks(rows)
             if prefill_hooks is None:
-                logits, cache = _read_shared(adapter, [prompts[i] for i in rows], hooks)
+                logits, cache = _read_shared(adapter, chosen, hooks)
             else:
-                chosen = [prompts[i] for i in rows]
                 logits, cache = _read(adapter, chosen, prefill_hooks(rows))
             first.append(logits.float().cpu())
             ended = torch.zeros(len(rows), dtype=torch.bool)

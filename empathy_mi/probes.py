@@ -159,8 +159,7 @@ class ProbeSet(Mapping[int, Probe]):
         """
         train = self.train if train is None else train
         check_same_source(self.probes[0], train)
-        scores = cross_validate(train, folds=folds, seed=seed)
-        return self[max(scores, key=lambda layer: scores[layer])]
+        return self[best_layer(cross_validate(train, folds=folds, seed=seed))]
 
 
 def fit_probes(train: Activations) -> ProbeSet:
@@ -234,6 +233,11 @@ def cross_validate(
         layer: (round(float(auroc[i]), 9), float(d_prime[i]))
         for i, layer in enumerate(train.layers)
     }
+
+
+def best_layer(scores: Mapping[int, tuple[float, float]]) -> int:
+    """The layer with the highest (AUROC, d') of `cross_validate`."""
+    return max(scores, key=lambda layer: scores[layer])
 
 
 def check_same_source(probe: Probe, activations: Activations) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from empathy_mi.models.huggingface import hf_config
 from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.pairs import Pairs, load_pairs
 from empathy_mi.pairs_check import check_pairs
-from empathy_mi.probes import ProbeSet, cross_validate, fit_probes
+from empathy_mi.probes import ProbeSet, best_layer, cross_validate, fit_probes
 from empathy_mi.steering import check_alphas
 from empathy_mi.study_results import StudyResult
 
@@ -184,11 +185,13 @@ class _Stage:
 def _stages(adapter: Adapter, config: StudyConfig, layers: tuple[int, ...]) -> list[_Stage]:
     pairs = study_pairs(adapter.name)
 
+    @cache
     def activations() -> Activations:
         return extract_activations(
             adapter, pairs, layers=layers, context=config.context  # type: ignore[arg-type]
         )  # fmt: skip
 
+    @cache
     def probes() -> ProbeSet:
         return fit_probes(activations().train)
 
@@ -223,7 +226,7 @@ def _stages(adapter: Adapter, config: StudyConfig, layers: tuple[int, ...]) -> l
                 {"layer": layer, "auroc": auroc, "d_prime": d_prime}
                 for layer, (auroc, d_prime) in folds.items()
             ],
-            "selected": fitted.select(seed=config.seed).layer,
+            "selected": best_layer(folds),
             "scores": [
                 {"pair": pair, "layer": row.layer, "empathic": high, "non_empathic": low}
                 for row in found.layers

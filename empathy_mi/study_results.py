@@ -12,6 +12,7 @@ import pandas as pd
 
 from empathy_mi.dose_results import DoseResponse
 from empathy_mi.io import write_csv, write_text
+from empathy_mi.stats import Estimate
 
 BASELINES = {
     "length_auroc": "length",
@@ -59,8 +60,28 @@ class StudyResult:
 
     def doses(self, model: str) -> list[DoseResponse]:
         """The dose-responses of a model, by layer."""
-        stages = self.records[model]
-        return [DoseResponse.from_dict(v) for k, v in stages.items() if k.startswith("steering-")]
+        return self._doses[model]
+
+    @cached_property
+    def _doses(self) -> dict[str, list[DoseResponse]]:
+        return {
+            model: [
+                DoseResponse.from_dict(result)
+                for stage, result in stages.items()
+                if stage.startswith("steering-")
+            ]
+            for model, stages in self.records.items()
+        }
+
+    @cached_property
+    def _contrasts(self) -> dict[tuple[str, int, str], Estimate]:
+        """The contrast by model, layer and direction."""
+        return {
+            (model, dose.layer, direction): dose.contrast(direction=direction)
+            for model in self.models
+            for dose in self.doses(model)
+            for direction in ("probe", "random")
+        }
 
     def selected(self, model: str) -> int:
         """The layer that was chosen inside train."""
@@ -79,7 +100,7 @@ class StudyResult:
             "behavior": self._stacked(lambda r: r.get("behavior", []), named=True),
             "dose_response": self._dose(by_scenario=False),
             "dose_response_by_scenario": self._dose(by_scenario=True),
-            "success": self._success(),
+            "success": self._success,
             "answers": self._answers(),
         }
 
@@ -123,6 +144,7 @@ class StudyResult:
         frames = [dose.to_frame() for model in self.models for dose in self.doses(model)]
         return pd.concat(frames, ignore_index=True)
 
+    @cached_property
     def _success(self) -> pd.DataFrame:
         rows = []
         for model in self.models:
@@ -137,7 +159,7 @@ class StudyResult:
                     measures = {
                         "success_paper": dose.success_rate("paper", direction=direction),
                         "success_strict": dose.success_rate("strict", direction=direction),
-                        "contrast": dose.contrast(direction=direction),
+                        "contrast": self._contrasts[model, dose.layer, direction],
                     }
                     for name, e in measures.items():
                         row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
@@ -146,7 +168,6 @@ class StudyResult:
 
     def _headline(self) -> pd.DataFrame:
         rows = []
-        success = self._success()
         for model in self.models:
             layer = self.selected(model)
             found = self._layer(model, layer)
@@ -159,7 +180,8 @@ class StudyResult:
                 text = self.baseline(model, f"{measure}_fixed_auroc")
                 for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
                     row[f"{name}_auroc{end}"] = text[key]
-            steered = success[(success["model"] == model) & (success["layer"] == layer)]
+            success = self._success[self._success["model"] == model]
+            steered = success[success["layer"] == layer]
             for direction in ("probe", "random"):
                 part = steered[steered["direction"] == direction].iloc[0]
                 for name in ("success_paper", "success_strict", "contrast"):
@@ -207,7 +229,9 @@ class StudyResult:
             f"{row['accuracy_high']:.3f}].",
         )
         for dose in self.doses(model):
-            probe, random = dose.contrast(), dose.contrast(direction="random")
+            probe, random = (
+                self._contrasts[model, dose.layer, name] for name in ("probe", "random")
+            )
             where = f"layer {dose.layer}"
             yield Claim(
                 model,
