@@ -22,7 +22,7 @@ from empathy_mi.io import digest, read_tensors, write_json, write_tensors
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.pairs import ContrastivePair, Pairs
 from empathy_mi.progress import track
-from empathy_mi.tokens import encode, encode_completion, encode_prompt, pad, pad_id
+from empathy_mi.tokens import by_length, encode, encode_completion, encode_prompt, pad, pad_id
 
 Pooling = Literal["mean", "last"]
 Context = Literal["prompt", "none"]
@@ -215,16 +215,6 @@ def _check_length(rows: Sequence[_Row], n_ctx: int) -> None:
             raise InputError(f"pair {row.pair!r} has a text of one token: make it longer.")
 
 
-def _batches(rows: Sequence[_Row], max_tokens: int) -> list[list[int]]:
-    """Row indices in order of length, as many a batch as `max_tokens` allows."""
-    batches: list[list[int]] = [[]]
-    for i in sorted(range(len(rows)), key=lambda i: len(rows[i].ids)):
-        if batches[-1] and (len(batches[-1]) + 1) * len(rows[i].ids) > max_tokens:
-            batches.append([])
-        batches[-1].append(i)
-    return batches
-
-
 @torch.no_grad()
 def _extract(
     adapter: Adapter, rows: Sequence[_Row], layers: Sequence[int], pooling: Pooling, budget: int
@@ -232,7 +222,8 @@ def _extract(
     pooled = torch.empty(len(rows), len(layers), adapter.d_model)
     norms: list[list[Tensor]] = [[] for _ in layers]
     fill = pad_id(adapter.tokenizer)
-    for index in track(_batches(rows, budget), "extracting activations"):
+    batches = by_length([len(row.ids) for row in rows], budget)
+    for index in track(batches, "extracting activations"):
         batch = pad([rows[i].ids for i in index], fill, side="right")
         starts = torch.tensor([rows[i].start for i in index])
         inside = _span(batch.mask, starts).to(adapter.device)

@@ -114,3 +114,16 @@ def pad(rows: Sequence[Sequence[int]], fill: int, side: Side = "left") -> Batch:
         tokens[r, place] = torch.tensor(row, dtype=torch.long)
         mask[r, place] = 1
     return Batch(tokens, mask)
+
+
+def by_length(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Row numbers in order of length, as many a batch as `max_tokens` padded tokens allow.
+
+    A row longer than that is a batch of its own.
+    """
+    batches: list[list[int]] = [[]]
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[i] > max_tokens:
+            batches.append([])
+        batches[-1].append(i)
+    return batches

@@ -34,6 +34,7 @@ from empathy_mi.organisms.specs import (
     OrganismSpec,
     Stage,
 )
+from empathy_mi.tokens import by_length
 
 TOKENIZER_DOCUMENTS = 12_000
 BATCHES_PER_CHUNK = 32
@@ -120,12 +121,7 @@ def batches(
     documents = [grammar.document() for _ in range(count)]
     rows = tokenizer([document_text(d) for d in documents], add_special_tokens=False)["input_ids"]
     tails = [_action_tokens(d, tokenizer) for d in documents]
-    order = sorted(range(count), key=lambda i: len(rows[i]))
-    groups: list[list[int]] = [[]]
-    for i in order:
-        if groups[-1] and (len(groups[-1]) + 1) * len(rows[i]) > spec.tokens_per_batch:
-            groups.append([])
-        groups[-1].append(i)
+    groups = by_length([len(row) for row in rows], spec.tokens_per_batch)
     random.Random(label).shuffle(groups)
     for group in groups:
         width = max(len(rows[i]) for i in group)
