@@ -15,7 +15,7 @@ study: setup
 	.venv/bin/empathy-mi study --out $(OUT)
 
 test: setup
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist loadfile
 
 lint: setup
 	.venv/bin/ruff check .
@@ -28,7 +28,7 @@ check: lint types test
 
 # The same tests on TransformerLens 4, where only TransformerBridge exists.
 test-tl4: .venv-tl4/ready
-	.venv-tl4/bin/pytest -n 2
+	.venv-tl4/bin/pytest -n 2 --dist loadfile
 
 bench: setup
 	for file in tests/benchmarks/bench_*.py; do .venv/bin/python $$file || exit 1; done

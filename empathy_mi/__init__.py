@@ -21,11 +21,14 @@ _HOME = {
     "ProbeSet": "probes",
     "Scenario": "scenarios",
     "SteeringVector": "steering",
+    "StudyConfig": "study_config",
     "StudyResult": "study_results",
+    "ablate": "lexical",
     "check_pairs": "pairs_check",
     "dose_response": "dose",
     "extract_activations": "activations",
     "fit_probes": "probes",
+    "lexical_ablation": "lexical_detection",
     "load_model": "models",
     "load_pairs": "pairs",
     "load_scenarios": "scenarios",
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from empathy_mi.dose import dose_response as dose_response
     from empathy_mi.dose_results import DoseResponse as DoseResponse
     from empathy_mi.errors import InputError as InputError
+    from empathy_mi.lexical import ablate as ablate
+    from empathy_mi.lexical_detection import lexical_ablation as lexical_ablation
     from empathy_mi.models import load_model as load_model
     from empathy_mi.pairs import ContrastivePair as ContrastivePair
     from empathy_mi.pairs import Pairs as Pairs
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from empathy_mi.steering import SteeringVector as SteeringVector
     from empathy_mi.steering import random_vectors as random_vectors
     from empathy_mi.study import run_study as run_study
+    from empathy_mi.study_config import StudyConfig as StudyConfig
     from empathy_mi.study_results import StudyResult as StudyResult
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from empathy_mi import stats
 from empathy_mi.coherence import (
     distinct_ratio,
     kl_divergence,
@@ -98,23 +99,34 @@ def dose_response(
         temperature=temperature,
         batch_rows=batch_rows,
     )
-    rows = [(prompt, ids, alpha) for alpha in strengths
-            for prompt, ids in zip(prompts, encoded, strict=True)]  # fmt: skip
-    ids = [row[1] for row in rows]
-    amount = torch.tensor([alpha for _, _, alpha in rows])
-    uniforms = noise(seed, [f"{p.scenario} {p.sample}" for p, _, _ in rows], max_new_tokens)
+    every = [(prompt, ids, alpha) for alpha in strengths
+             for prompt, ids in zip(prompts, encoded, strict=True)]  # fmt: skip
+    directions = (replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed))
+    stats.generator(seed)  # refuses a bad seed before anything is run
     plain = generate(adapter, encoded, max_new_tokens=1, batch_rows=batch_rows).first_logits
+    firsts = {_unit(p): logits for p, logits in zip(prompts, plain, strict=True)}
     answers: list[Answer] = []
-    for direction in (replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed)):
+    unsteered: list[Answer] = []
+    for direction in directions:
+        # Without steering all directions are one: the answers at alpha 0 are written once.
+        rows = [row for row in every if row[2] != 0.0] if unsteered else every
+        answers += [replace(answer, direction=direction.name) for answer in unsteered]
+        if not rows:
+            continue
+        amount = torch.tensor([alpha for _, _, alpha in rows])
 
-        def hooks(part: Tensor, direction: SteeringVector = direction) -> list[tuple[str, Any]]:
+        def hooks(
+            part: Tensor, direction: SteeringVector = direction, amount: Tensor = amount
+        ) -> list[tuple[str, Any]]:
             return [add(direction, amount[part].to(adapter.device), positions)]
 
+        ids = [row[1] for row in rows]
+        labels = [f"{prompt.scenario} {prompt.sample}" for prompt, _, _ in rows]
         written = generate(
             adapter,
             ids,
             max_new_tokens=max_new_tokens,
-            uniforms=uniforms,
+            uniforms=noise(seed, labels, max_new_tokens),
             temperature=temperature,
             prefill_hooks=None if positions == "response" else hooks,
             decode_hooks=hooks if positions != "prompt" else lambda part: [],
@@ -122,13 +134,16 @@ def dose_response(
             label=f"steering layer {vector.layer}, {direction.name}",
         )
         nll = negative_log_likelihood(adapter, ids, written.ids)
-        kl = kl_divergence(written.first_logits, plain.repeat(len(strengths), 1)).clamp(min=0)
-        answers += [
+        before = torch.stack([firsts[_unit(prompt)] for prompt, _, _ in rows])
+        kl = kl_divergence(written.first_logits, before).clamp(min=0)
+        made = [
             _answer(direction, prompt, alpha, text, count(text), nll[r], float(kl[r]), finished)
             for r, ((prompt, _, alpha), text, finished) in enumerate(
                 zip(rows, written.texts, written.finished, strict=True)
             )
         ]
+        unsteered = unsteered or [answer for answer in made if answer.alpha == 0.0]
+        answers += made
     return DoseResponse(
         answers=tuple(answers),
         model=adapter.name,
@@ -140,15 +155,19 @@ def dose_response(
     )
 
 
+def _unit(prompt: Prompt) -> tuple[str, int]:
+    return prompt.scenario, prompt.sample
+
+
 def _check_prompts(prompts: Sequence[Prompt]) -> None:
     seen: set[tuple[str, int]] = set()
     for prompt in prompts:
-        if (prompt.scenario, prompt.sample) in seen:
+        if _unit(prompt) in seen:
             raise InputError(
                 f"two prompts are sample {prompt.sample} of scenario {prompt.scenario!r}: "
                 "number the samples of a scenario."
             )
-        seen.add((prompt.scenario, prompt.sample))
+        seen.add(_unit(prompt))
 
 
 def _answer(

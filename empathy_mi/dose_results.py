@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -115,6 +115,21 @@ class DoseResponse:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    def only(self, *scenarios: str) -> DoseResponse:
+        """The same for the answers of some scenarios.
+
+        Raises:
+            InputError: there are no answers of one of them.
+        """
+        there = sorted({a.scenario for a in self.answers})
+        for scenario in scenarios:
+            if scenario not in there:
+                raise InputError(
+                    f"no answers in scenario {scenario!r}: there are {', '.join(there)}."
+                )
+        kept = tuple(a for a in self.answers if a.scenario in scenarios)
+        return replace(self, answers=kept)
+
     def success_rate(
         self, convention: Convention = "strict", *, direction: str = "probe", resamples: int = 2000
     ) -> Estimate:
@@ -157,15 +172,105 @@ class DoseResponse:
         Raises:
             InputError: the direction is unknown, or there are no alphas of both signs.
         """
+        gap, strata = self._gaps(direction)
+        return stats.bootstrap(
+            lambda index: gap[index].mean(-1), strata, samples=resamples, seed=self.seed
+        )
+
+    def baseline(self, level: float = 0.95) -> Estimate:
+        """Share of empathic, coherent answers at alpha 0, with its exact interval."""
+        rows = [a for a in self.answers if a.alpha == 0.0 and a.direction == "probe"]
+        return stats.proportion(sum(a.empathic and a.coherent for a in rows), len(rows), level)
+
+    def coherent_share(self, *, direction: str = "probe", resamples: int = 2000) -> Estimate:
+        """Share of coherent answers at the alphas besides 0.
+
+        Raises:
+            InputError: the direction is unknown, or there is no alpha besides 0.
+        """
+        cells = self._chosen(direction)
+        steered = cells[0].alphas != 0
+        if not steered.any():
+            raise InputError("coherence under steering needs an alpha besides 0: add one.")
+        share = np.mean([c.coherent[:, steered].mean(1) for c in cells], axis=0)
+        return stats.bootstrap(
+            lambda i: share[i].mean(-1), cells[0].strata, samples=resamples, seed=self.seed
+        )
+
+    def contrast_difference(
+        self, scenarios: Sequence[str], *, direction: str = "probe", resamples: int = 2000
+    ) -> Estimate:
+        """The contrast in these scenarios minus that in the others: a difference of slopes.
+
+        Raises:
+            InputError: as `contrast`, or there are no answers on one side.
+        """
+        gap, strata = self._gaps(direction)
+        inside = np.isin(strata, list(scenarios))
+        if inside.all() or not inside.any():
+            raise InputError("a difference needs answers in these scenarios and in others.")
+        return stats.bootstrap(
+            lambda i: gap[i][:, inside].mean(-1) - gap[i][:, ~inside].mean(-1),
+            strata,
+            samples=resamples,
+            seed=self.seed,
+        )
+
+    def baseline_difference(self, scenarios: Sequence[str], *, resamples: int = 2000) -> Estimate:
+        """Coherent empathic share at alpha 0 in these scenarios minus that in the others.
+
+        Raises:
+            InputError: alpha 0 was not run, or there are no answers on one side.
+        """
+        cells = self._chosen("probe")[0]
+        strata = cells.strata
+        inside = np.isin(strata, list(scenarios))
+        if 0.0 not in cells.alphas or inside.all() or not inside.any():
+            raise InputError("a difference needs alpha 0, these scenarios and others.")
+        good = (cells.empathic * cells.coherent)[:, cells.alphas == 0][:, 0]
+        return stats.bootstrap(
+            lambda i: good[i][:, inside].mean(-1) - good[i][:, ~inside].mean(-1),
+            strata,
+            samples=resamples,
+            seed=self.seed,
+        )
+
+    def change(
+        self, side: Literal["up", "down"], *, direction: str = "probe", resamples: int = 2000
+    ) -> Estimate:
+        """What one sign of alpha brings against alpha 0, positive where steering is answered.
+
+        "up": coherent empathic answers at alpha > 0, minus those at 0. "down": coherent answers
+        that are not empathic at alpha < 0, minus those at 0. Broken texts count for neither.
+
+        Args:
+            side: which sign.
+            direction: name of the direction, or "random" for the mean over all random ones.
+            resamples: bootstrap resamples of the samples, within scenarios.
+
+        Raises:
+            InputError: the direction is unknown, or alpha 0 or the side was not run.
+        """
+        cells = self._chosen(direction)
+        alphas = cells[0].alphas
+        chosen = alphas > 0 if side == "up" else alphas < 0
+        if not chosen.any() or 0.0 not in alphas:
+            raise InputError("a change needs alpha 0 and alphas on its side: add them.")
+        wanted = [c.empathic if side == "up" else 1 - c.empathic for c in cells]
+        good = np.mean([w * c.coherent for w, c in zip(wanted, cells, strict=True)], axis=0)
+        gap = good[:, chosen].mean(1) - good[:, alphas == 0].mean(1)
+        return stats.bootstrap(
+            lambda i: gap[i].mean(-1), cells[0].strata, samples=resamples, seed=self.seed
+        )
+
+    def _gaps(self, direction: str) -> tuple[np.ndarray, list[str]]:
+        """The contrast of each unit, and its scenario."""
         cells = self._chosen(direction)
         signs = np.sign(cells[0].alphas)
         if not (signs > 0).any() or not (signs < 0).any():
             raise InputError("a contrast needs alphas below and above 0: add some of each.")
         good = np.mean([c.empathic * c.coherent for c in cells], axis=0)
-        gap = good[:, signs > 0].mean(1) - good[:, signs < 0].mean(1)
-        return stats.bootstrap(
-            lambda index: gap[index].mean(-1), cells[0].strata, samples=resamples, seed=self.seed
-        )
+        return good[:, signs > 0].mean(1) - good[:, signs < 0].mean(1), cells[0].strata
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-able values; NaN becomes None."""

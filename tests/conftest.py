@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
+
+hypothesis.settings.register_profile("busy machine", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("busy machine")
 
 SLIDING_WINDOW = 8
 ROPE_BOUNDARY = 16

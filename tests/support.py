@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -15,9 +14,6 @@ from empathy_mi.activations import Activations
 from empathy_mi.models import load_model
 from empathy_mi.models.loading import has_hooked
 from empathy_mi.pairs import ContrastivePair, Pairs
-
-hypothesis.settings.register_profile("busy machine", deadline=None, derandomize=True, database=None)
-hypothesis.settings.load_profile("busy machine")
 
 needs_hooked = pytest.mark.skipif(
     not has_hooked(), reason="this TransformerLens has no HookedTransformer (removed in 4.0)"

@@ -10,7 +10,7 @@ import pytest
 
 from empathy_mi import __version__
 from empathy_mi.cli import PRESET_NAMES, main
-from empathy_mi.study import PRESETS
+from empathy_mi.study_config import DEFAULT_MODELS, PRESETS
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -62,12 +62,59 @@ def test_bad_options_exit_2_with_one_sentence(
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "models", "options"),
+    [
+        ([], None, {}),
+        (["--models", "a,b/c"], ["a", "b/c"], {}),
+        (["--layers", "8-10,12"], None, {"layers": (8, 9, 10, 12)}),
+        (["--alphas=-2,0.5"], None, {"alphas": [-2.0, 0.5]}),
+        (["--samples", "3", "--seed", "7"], None, {"samples": 3, "seed": 7}),
+        (["--preset", "paper", "--out", "there"], None, {"preset": "paper", "out": "there"}),
+    ],
+)
+def test_options_reach_the_study(
+    arguments: list[str],
+    models: list[str] | None,
+    options: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, object] = {}
+
+    def run_study(models: object, **given: object) -> str:
+        asked.update(given, models=models)
+        return "result"
+
+    monkeypatch.setattr("empathy_mi.study.run_study", run_study)
+    monkeypatch.setattr("empathy_mi.report.headline_text", lambda result: f"text of {result}")
+    assert main(["study", *arguments]) == 0
+    defaults = {"preset": "quick", "layers": None, "alphas": None, "samples": None, "seed": None}
+    assert asked == {"models": models, "out": "out", **defaults, **options}
+    report = f"{asked['out']}/report.html"
+    assert capsys.readouterr().out == f"text of result\n\nreport: {report}\n"
+
+
+def test_an_interrupt_exits_130_with_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_study(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("empathy_mi.study.run_study", run_study)
+    assert main(["study"]) == 130
+    said = capsys.readouterr()
+    assert said.err == "interrupted: run the same command again to go on.\n"
+    assert said.out == ""
+
+
 def test_an_unknown_model_exits_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["study", "--models", "organism-bert", "--out", str(tmp_path / "o")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: unknown embedded model 'organism-bert': this installation has")
-    assert "organism-phi3" in said
+    assert all(name in said for name in DEFAULT_MODELS)
     assert "Traceback" not in said
+    assert not (tmp_path / "o").exists()
 
 
 def test_pairs_check_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +134,9 @@ def test_pairs_check_names_file_and_line(
 def test_models_lists_embedded_and_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert "organism-phi3  (embedded)" in printed
+    assert [line for line in printed if line.endswith("(embedded)")] == sorted(
+        f"{name}  (embedded)" for name in DEFAULT_MODELS
+    )
     assert "Qwen/Qwen2.5-7B-Instruct" in printed
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,23 @@ from empathy_mi.dose import dose_response
 from empathy_mi.dose_results import Answer, DoseResponse
 from empathy_mi.errors import InputError
 from empathy_mi.generation import generate, noise
-from empathy_mi.models import adapt
+from empathy_mi.models import adapt, load_model
 from empathy_mi.outcomes import Outcome
 from empathy_mi.prompts import Prompt, scenario_prompts
-from empathy_mi.steering import SteeringVector
+from empathy_mi.steering import SteeringVector, random_vectors
 from empathy_mi.tokens import encode_prompt
-from tests.support import organism
+from tests.small_models import small_organism
 
 SCENARIOS = ("the_listener", "the_maze")
-ALPHAS = (-6.0, 0.0, 6.0)
+STRONG = 40.0
+ALPHAS = (-STRONG, 0.0, STRONG)
 NEW = 24
+
+
+@cache
+def organism() -> Any:
+    """The first blocks of the embedded Phi-3: what a sweep does depends on no depth."""
+    return load_model(small_organism("organism-phi3"))
 
 
 def the_vector(**fields: Any) -> SteeringVector:
@@ -83,20 +91,61 @@ def test_alpha_zero_is_the_unsteered_model(dose: DoseResponse) -> None:
     assert all(a.kl > 1e-4 for a in dose.answers if a.alpha != 0)
 
 
+def test_unsteered_answers_are_written_once_and_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every direction has the answers at alpha 0 that it would have alone."""
+    rows: list[int] = []
+
+    def counted(adapter: Any, prompts: Any, **options: Any) -> Any:
+        if options["max_new_tokens"] > 1:
+            rows.append(len(prompts))
+        return generate(adapter, prompts, **options)
+
+    monkeypatch.setattr("empathy_mi.dose.generate", counted)
+    whole = sweep(controls=2)
+    assert rows == [12, 8, 8], "2 scenarios x 2 samples: at 3 alphas, then at the 2 besides 0"
+    groups = {
+        name: [a for a in whole.answers if a.direction == name]
+        for name in ("probe", "random 0", "random 1")
+    }
+    zero = [a for a in groups["probe"] if a.alpha == 0]
+    for name, made in groups.items():
+        assert [a for a in made if a.alpha == 0] == [replace(a, direction=name) for a in zero]
+        assert sorted((a.alpha, a.scenario, a.sample) for a in made) == sorted(
+            (a.alpha, a.scenario, a.sample) for a in groups["probe"]
+        )
+    for number, control in enumerate(random_vectors(the_vector(), 2, seed=0)):
+        alone = sweep(vector=replace(control, name="alone"), controls=0)
+        for alpha in ALPHAS:
+            assert texts(alone, "probe", alpha) == texts(whole, f"random {number}", alpha)
+        nll = [a.nll for a in alone.answers if a.alpha == 0]
+        assert nll == pytest.approx([a.nll for a in zero], nan_ok=True)
+
+
+def test_a_sweep_without_alpha_zero_or_with_it_alone() -> None:
+    without = sweep(alphas=[STRONG])
+    assert {(a.direction, a.alpha) for a in without.answers} == {
+        ("probe", STRONG),
+        ("random 0", STRONG),
+    }
+    alone = sweep(alphas=[0])
+    assert texts(alone) == texts(alone, "random 0")
+    assert len(alone.answers) == 8
+
+
 def test_the_same_seed_gives_the_same_answers(dose: DoseResponse) -> None:
     """Whatever else is in the batch: fewer alphas, no controls, smaller batches."""
     assert sweep(controls=0).answers == dose.answers[:12]
-    fewer = sweep(alphas=[6, 6.0], controls=0, batch_rows=3)
-    assert texts(fewer) == texts(dose, "probe", 6.0)
+    fewer = sweep(alphas=[40, STRONG], controls=0, batch_rows=3)
+    assert texts(fewer) == texts(dose, "probe", STRONG)
     assert len(fewer.answers) == 4
     assert texts(sweep(seed=1, alphas=[0], controls=0)) != texts(dose, "probe", 0.0)
 
 
 def test_the_direction_under_test_is_the_probe_whatever_its_name(dose: DoseResponse) -> None:
     """Also where it is itself a random direction of the controls' name."""
-    other = sweep(vector=the_vector(name="random 0"), alphas=[6.0])
-    assert texts(other, "probe") == texts(dose, "probe", 6.0)
-    assert texts(other, "random 0") == texts(dose, "random 0", 6.0)
+    other = sweep(vector=the_vector(name="random 0"), alphas=[STRONG])
+    assert texts(other, "probe") == texts(dose, "probe", STRONG)
+    assert texts(other, "random 0") == texts(dose, "random 0", STRONG)
 
 
 def test_the_table(dose: DoseResponse) -> None:
@@ -163,7 +212,7 @@ def test_prompts_and_scorer_of_ones_own() -> None:
 
 
 def test_positions_matter() -> None:
-    doses = [sweep(positions=p, alphas=[40.0], controls=0) for p in ("response", "prompt", "all")]
+    doses = [sweep(positions=p, alphas=[STRONG], controls=0) for p in ("response", "prompt", "all")]
     assert len({tuple(texts(d)) for d in doses}) == 3
     assert [d.positions for d in doses] == ["response", "prompt", "all"]
     kl = [[a.kl for a in d.answers] for d in doses]
@@ -305,6 +354,155 @@ def test_a_contrast_needs_both_signs() -> None:
         dose = made(answers({"the_maze": dict.fromkeys(alphas, (1, 5))}))
         with pytest.raises(InputError, match="a contrast needs alphas below and above 0"):
             dose.contrast()
+
+
+# What one sign of alpha brings
+
+
+def test_the_change_by_hand() -> None:
+    """Broken texts count for neither side: not as help above 0, not as none below."""
+    dose = made(answers({
+        "the_maze": {-9.0: (0, 2), -5.0: (1, 5), 0.0: (2, 5), 5.0: (5, 3), 9.0: (5, 5)},
+        "the_duel": {-9.0: (0, 0), -5.0: (2, 4), 0.0: (3, 4), 5.0: (3, 5), 9.0: (4, 5)},
+    }))  # fmt: skip
+    up, down = dose.change("up"), dose.change("down")
+    maze, duel = (3 + 5) / 10 - 2 / 5, (3 + 4) / 10 - 3 / 5
+    assert up.value == pytest.approx((maze + duel) / 2)
+    maze, duel = (2 + 4) / 10 - 3 / 5, (0 + 2) / 10 - 1 / 5
+    assert down.value == pytest.approx((maze + duel) / 2)
+    for e in (up, down):
+        assert e.low <= e.value <= e.high
+        assert e.n == 10
+    assert dose.change("up") == up
+
+
+def test_a_direction_that_only_breaks_the_model_changes_nothing_for_the_better() -> None:
+    dose = made(answers({"the_maze": {-9.0: (0, 0), 0.0: (2, 5), 9.0: (5, 0)}}))
+    assert dose.change("up").value == pytest.approx(-2 / 5)
+    assert dose.change("down").value == pytest.approx(-3 / 5)
+
+
+def test_steering_that_is_answered_changes_both_sides() -> None:
+    dose = made(answers({"the_maze": {-9.0: (0, 5), 0.0: (2, 5), 9.0: (5, 5)}}))
+    assert dose.change("up").value == pytest.approx(3 / 5)
+    assert dose.change("down").value == pytest.approx(2 / 5)
+    # paired within samples: those that change are the same in no resample, their number is not
+    assert dose.change("up").low > 0
+    assert dose.change("up").value + dose.change("down").value == dose.contrast().value
+
+
+def test_the_change_of_random_directions_is_their_mean() -> None:
+    dose = made(
+        answers({"the_maze": {-5.0: (2, 5), 0.0: (2, 5), 5.0: (2, 5)}}),
+        answers({"the_maze": {-5.0: (2, 5), 0.0: (2, 5), 5.0: (5, 5)}}, "random 0"),
+        answers({"the_maze": {-5.0: (2, 5), 0.0: (2, 5), 5.0: (1, 5)}}, "random 1"),
+    )
+    assert dose.change("up").value == 0
+    assert dose.change("up", direction="random 0").value == pytest.approx(3 / 5)
+    assert dose.change("up", direction="random").value == pytest.approx((3 / 5 - 1 / 5) / 2)
+    assert dose.change("down", direction="random").value == 0
+
+
+def test_a_change_needs_alpha_zero_and_its_side() -> None:
+    for side, alphas in (("up", (-5.0, 0.0)), ("down", (0.0, 5.0)), ("up", (-5.0, 5.0))):
+        dose = made(answers({"the_maze": dict.fromkeys(alphas, (1, 5))}))
+        with pytest.raises(InputError) as error:
+            dose.change(side)  # type: ignore[arg-type]
+        assert str(error.value) == "a change needs alpha 0 and alphas on its side: add them."
+
+
+# Scenarios, baseline, coherence
+
+TWO = {
+    "the_maze": {-5.0: (0, 5), 0.0: (2, 5), 5.0: (4, 5)},
+    "the_duel": {-5.0: (3, 5), 0.0: (5, 3), 5.0: (4, 2)},
+}
+
+
+def test_only_some_scenarios() -> None:
+    dose = made(answers(TWO), answers(TWO, "random 0"))
+    duel = dose.only("the_duel")
+    assert {a.scenario for a in duel.answers} == {"the_duel"}
+    assert len(duel.answers) == 30
+    assert replace(duel, answers=dose.answers) == dose, "nothing else is changed"
+    assert duel.contrast() == made(answers({"the_duel": TWO["the_duel"]})).contrast()
+    assert dose.only("the_duel", "the_maze") == dose
+    with pytest.raises(InputError) as error:
+        dose.only("the_maze", "the_cave")
+    assert str(error.value) == ("no answers in scenario 'the_cave': there are the_duel, the_maze.")
+
+
+def test_the_baseline_is_the_unsteered_share_with_its_exact_interval() -> None:
+    """Answers that are empathic and coherent at alpha 0, each counted once."""
+    dose = made(answers(TWO), answers(TWO, "random 0"))
+    assert dose.baseline() == stats.proportion(2 + 3, 10)
+    assert dose.only("the_maze").baseline() == stats.proportion(2, 5)
+    assert dose.baseline(level=0.5).low > dose.baseline().low
+    never = made(answers({"the_maze": {5.0: (1, 5)}})).baseline()
+    assert math.isnan(never.value)
+    assert (never.low, never.high, never.n) == (0, 1, 0)
+
+
+def test_the_coherent_share_leaves_alpha_zero_out() -> None:
+    dose = made(
+        answers(TWO),
+        answers({s: dict.fromkeys((-5.0, 0.0, 5.0), (0, 0)) for s in TWO}, "random 0"),
+        answers({s: dict.fromkeys((-5.0, 0.0, 5.0), (0, 5)) for s in TWO}, "random 1"),
+    )
+    got = dose.coherent_share()
+    assert got.value == pytest.approx((5 + 5 + 5 + 2) / 20)
+    assert got.low <= got.value <= got.high
+    assert dose.coherent_share(direction="random").value == 0.5
+    assert dose.coherent_share(direction="random 0").value == 0
+    with pytest.raises(InputError) as error:
+        made(answers({"the_maze": {0.0: (1, 5)}})).coherent_share()
+    assert str(error.value) == "coherence under steering needs an alpha besides 0: add one."
+
+
+def test_the_difference_of_contrasts_by_hand() -> None:
+    dose = made(answers(TWO), answers(TWO, "random 0"))
+    maze, duel = 4 / 5 - 0, 2 / 5 - 3 / 5
+    got = dose.contrast_difference(["the_maze"])
+    assert got.value == pytest.approx(maze - duel)
+    assert got.low <= got.value <= got.high
+    assert got.n == 10
+    other = dose.contrast_difference(["the_duel"], direction="random")
+    assert (other.value, other.low, other.high) == pytest.approx((-got.value, -got.high, -got.low))
+    assert dose.contrast_difference(("the_maze", "the_cave")) == got
+    for scenarios in ([], ["the_cave"], list(TWO)):
+        with pytest.raises(InputError) as error:
+            dose.contrast_difference(scenarios)
+        assert str(error.value) == ("a difference needs answers in these scenarios and in others.")
+    with pytest.raises(InputError, match="a contrast needs alphas below and above 0"):
+        made(answers({s: {0.0: (1, 5)} for s in TWO})).contrast_difference(["the_maze"])
+
+
+def test_the_difference_of_baselines_by_hand() -> None:
+    """At alpha 0 alone, broken texts counted as no help, with samples drawn within scenarios."""
+    dose = made(answers(TWO), answers(TWO, "random 0"))
+    got = dose.baseline_difference(["the_duel"])
+    assert got.value == pytest.approx(3 / 5 - 2 / 5)
+    assert got.low < 0 < got.high
+    back = dose.baseline_difference(["the_maze"])
+    assert (back.value, back.low, back.high) == pytest.approx((-got.value, -got.high, -got.low))
+    always = made(answers({**TWO, "the_duel": dict.fromkeys((-5.0, 0.0, 5.0), (5, 5))}))
+    assert always.baseline_difference(["the_duel"]).low > 0
+    for scenarios in ([], ["the_cave"], list(TWO)):
+        with pytest.raises(InputError) as error:
+            dose.baseline_difference(scenarios)
+        assert str(error.value) == "a difference needs alpha 0, these scenarios and others."
+    with pytest.raises(InputError, match="a difference needs alpha 0"):
+        made(answers({s: {5.0: (1, 5)} for s in TWO})).baseline_difference(["the_maze"])
+
+
+@pytest.mark.parametrize(
+    ("measure", "arguments"),
+    [("change", ["up"]), ("coherent_share", []), ("contrast_difference", [["the_maze"]])],
+)
+def test_measures_of_an_unknown_direction(measure: str, arguments: list[Any]) -> None:
+    with pytest.raises(InputError) as error:
+        getattr(made(answers(TWO)), measure)(*arguments, direction="sideways")
+    assert str(error.value) == "no answers with direction 'sideways': there are ['probe']."
 
 
 # Errors, before any long work

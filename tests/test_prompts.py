@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from empathy_mi.errors import InputError
-from empathy_mi.organisms import lexicon as lex
+from empathy_mi.organisms import wordings as say
 from empathy_mi.outcomes import action, lexical
 from empathy_mi.prompts import scenario_prompts, scorer_for
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
@@ -34,7 +34,7 @@ def test_an_embedded_model_gets_the_grammars_language() -> None:
         assert prompt.user.startswith("The Duel. ")
         assert any(part in prompt.user for part in ("near a breakdown", "all I have"))
         assert prompt.system is not None
-        assert prompt.system.endswith(lex.SYSTEM_NEUTRAL)
+        assert prompt.system.endswith(say.SYSTEM_NEUTRAL)
 
 
 def test_prompts_follow_the_seed_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""The README's first Python example runs as it stands."""
+"""The Python examples of README and docs run as they stand, and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -7,20 +7,36 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def examples(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EMPATHY_MI_CACHE", str(tmp_path / "cache"))
-    example = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[0]
     names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(examples(README)[0], "README.md", "exec"), names)
     assert (tmp_path / "probe" / "probe.safetensors").is_file()
     model = names["model"]
     assert not any(hooks.fwd_hooks for hooks in model.hook_dict.values())  # type: ignore[attr-defined]
 
 
-def test_every_linked_file_exists() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()):
-        assert (README.parent / target).exists(), target
+def test_the_examples_of_the_test_bench_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMPATHY_MI_CACHE", str(tmp_path))
+    names: dict[str, object] = {}
+    for example in examples(ROOT / "docs" / "organisms.md"):
+        exec(compile(example, "docs/organisms.md", "exec"), names)
+    assert len(names["new"]) == 85  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_file_exists(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target

@@ -1,8 +1,10 @@
-"""The study: stages, resuming after a kill, tables, claims and the report."""
+"""The study: stages, resuming after a kill, what it writes, options that it refuses."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,29 +15,40 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from empathy_mi import InputError, Pairs, load_pairs, load_scenarios, run_study, study
+from empathy_mi import InputError, Pairs, load_pairs, load_scenarios, run_study, stages
 from empathy_mi.hooks import resolve_layers
-from empathy_mi.study import PRESETS, StudyConfig, configure, steered_layers
+from empathy_mi.stages import read_record, steered_layers
+from empathy_mi.study_config import DEFAULT_MODELS, PRESETS, StudyConfig, configure
 from empathy_mi.study_results import StudyResult
+from tests.small_models import small_organism
 
 SCRIPT = """
 import sys, torch
 from dataclasses import replace
 torch.set_num_threads(1)
-from empathy_mi import study
-study.PRESETS["quick"] = replace(study.PRESETS["quick"], behavior=4, controls=1, steered=2,
-                                 max_new_tokens=24)
+from empathy_mi import study_config
+study_config.PRESETS["quick"] = replace(
+    study_config.PRESETS["quick"], behavior=2, truth=10, patched=6, controls=1, steered=2,
+    max_new_tokens=24)
 from empathy_mi.cli import main
-sys.exit(main(["study", "--layers", "3,5", "--alphas=-10,10", "--samples", "1",
-               "--out", sys.argv[1]]))
+sys.exit(main(["study", "--models", sys.argv[1], "--layers", "1,2", "--alphas=-10,10",
+               "--samples", "1", "--out", sys.argv[2]]))
 """
-STAGES = ("model", "text", "behavior", "detection", "steering-1", "steering-2")
+STAGES = (
+    "model", "text", "behavior", "detection", "lexical", "truth", "steering-1", "steering-2",
+)  # fmt: skip
+TABLES = (
+    "headline", "claims", "truth", "detection", "detection_by_layer", "selection", "scores",
+    "agreement", "lexical_ablation", "text_baselines", "behavior", "truth_probes",
+    "truth_patching", "truth_off_task", "success", "success_by_scenario", "dose_response",
+    "dose_response_by_scenario", "answers",
+)  # fmt: skip
 
 
 def start(out: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "EMPATHY_MI_CACHE": str(out.parent / f"cache-{out.name}")}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(out)],
+        [sys.executable, "-c", SCRIPT, str(small_organism("organism-phi3")), str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,14 +57,17 @@ def start(out: Path) -> subprocess.Popen[str]:
     )
 
 
-def kill_at(process: subprocess.Popen[str], stage: str, wait: float, sent: int) -> None:
+def stop_at(process: subprocess.Popen[str], stage: str, wait: float, sent: int) -> tuple[str, str]:
+    """Send a signal some time after a stage began; what was said before and after."""
     assert process.stderr is not None
+    before = ""
     for line in process.stderr:
+        before += line
         if line.rstrip().endswith(stage):
             time.sleep(wait)
             break
     process.send_signal(sent)
-    process.communicate()
+    return before, process.communicate()[1]
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -66,38 +82,43 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     printed, said = process.communicate()
     assert process.returncode == 0, said
     (out / "printed.txt").write_text(printed)
+    (out / "said.txt").write_text(said)
     return out
 
 
-@pytest.mark.parametrize(
-    ("stage", "wait"), [("text", 0.05), ("behavior", 0.3), ("detection", 0.2), ("steering-1", 0.4)]
-)
-def test_a_killed_study_resumes_to_the_same_bytes(
-    undisturbed: Path, tmp_path: Path, stage: str, wait: float
+def test_it_says_what_it_does(undisturbed: Path) -> None:
+    said = (undisturbed / "said.txt").read_text().splitlines()
+    assert said[0] == f"loading {small_organism('organism-phi3')}"
+    assert said[1:] == [f"organism-phi3 [{i}/8] {stage}" for i, stage in enumerate(STAGES, start=1)]
+    results = sorted(path.stem for path in (undisturbed / "results" / "organism-phi3").iterdir())
+    assert results == sorted(STAGES)
+
+
+def test_a_study_that_is_stopped_again_and_again_ends_with_the_same_bytes(
+    undisturbed: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "killed"
-    first = start(out)
-    kill_at(first, stage, wait, signal.SIGKILL)
-    assert first.returncode == -signal.SIGKILL
-    assert not (out / "report.html").exists()
+    out, done = tmp_path / "stopped", 0
+    for stage, wait, sent in (
+        ("behavior", 0.05, signal.SIGINT),
+        ("truth", 0.2, signal.SIGKILL),
+        ("steering-1", 0.1, signal.SIGKILL),
+    ):
+        process = start(out)
+        before, after = stop_at(process, stage, wait, sent)
+        assert f"] {stage}\n" in before, before
+        assert before.count("(kept)") >= done
+        done = STAGES.index(stage)
+        if sent == signal.SIGINT:
+            assert process.returncode == 130
+            assert after == "interrupted: run the same command again to go on.\n"
+        else:
+            assert process.returncode == -signal.SIGKILL
+        assert not (out / "report.html").exists()
     again = start(out)
     _, said = again.communicate()
     assert again.returncode == 0, said
-    done = STAGES.index(stage)
     assert said.count("(kept)") >= done
     assert files(out) == files(undisturbed)
-
-
-def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
-    process = start(tmp_path / "interrupted")
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.rstrip().endswith("behavior"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
-    assert process.returncode == 130
-    assert said == "interrupted: run the same command again to go on.\n"
 
 
 def test_a_truncated_result_is_made_again(undisturbed: Path, tmp_path: Path) -> None:
@@ -111,7 +132,7 @@ def test_a_truncated_result_is_made_again(undisturbed: Path, tmp_path: Path) -> 
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert "detection\n" in said
-    assert "steering-1 (kept)" in said
+    assert said.count("(kept)") == len(STAGES) - 1
     assert files(out) == files(undisturbed)
 
 
@@ -119,39 +140,74 @@ def test_what_it_prints_and_writes(undisturbed: Path) -> None:
     printed = (undisturbed / "printed.txt").read_text()
     assert "AUROC on held-out pairs" in printed
     assert printed.rstrip().endswith(f"report: {undisturbed}/report.html")
-    for name in ("headline", "claims", "detection", "dose_response", "success", "answers"):
-        assert len(pd.read_csv(undisturbed / "tables" / f"{name}.csv")) > 0
-    answers = pd.read_csv(undisturbed / "tables" / "answers.csv")
+    assert sorted(p.stem for p in undisturbed.glob("tables/*.csv")) == sorted(TABLES)
+    tables = {name: pd.read_csv(undisturbed / "tables" / f"{name}.csv") for name in TABLES}
+    for name, frame in tables.items():
+        assert (len(frame) > 0) == (name != "agreement"), name
+    answers = tables["answers"]
     # two layers x (probe and one random direction) x 3 alphas x 5 scenarios x 1 sample
     assert len(answers) == 2 * 2 * 3 * 5
-    assert sorted(answers["layer"].unique()) == [3, 5]
-    rates = pd.read_csv(undisturbed / "tables" / "dose_response.csv")
+    assert sorted(answers["layer"].unique()) == [1, 2]
+    rates = tables["dose_response"]
     zero = rates[rates["alpha"] == 0]
     assert (zero.groupby("layer")["empathic"].nunique() == 1).all()
     assert (zero["kl"] < 1e-9).all()
+    # one success a layer and direction; with scenarios, five times as many
+    assert len(tables["success"]) == 2 * 2
+    assert len(tables["success_by_scenario"]) == 2 * 2 * 5
+    assert tables["success"].groupby("layer")["selected"].all().sum() == 1
+    assert list(tables["detection_by_layer"].columns) == ["layer", "organism-phi3"]
+    # five sets of pairs at both layers; two channels, the layers before the last, spots
+    assert len(tables["truth_probes"]) == 5 * 2
+    assert set(tables["truth_patching"]["channel"]) == {"system", "situation"}
+    assert set(tables["truth_patching"]["layer"]) == {0, 1}
+
+
+def test_the_records_can_be_read_without_the_model(undisturbed: Path) -> None:
+    config = json.loads((undisturbed / "study.json").read_text())
+    record = read_record(undisturbed / "results", "organism-phi3", STAGES)
+    study = StudyResult(config, {"organism-phi3": record})
+    assert config["models"] == [str(small_organism("organism-phi3"))]
+    for name in ("headline", "success", "truth"):
+        study.tables[name].to_csv(undisturbed.parent / "again.csv", index=False)
+        again = pd.read_csv(undisturbed.parent / "again.csv")
+        stored = pd.read_csv(undisturbed / "tables" / f"{name}.csv")
+        pd.testing.assert_frame_equal(again, stored, rtol=1e-5, check_dtype=False)
+    with pytest.raises(InputError, match="does not exist"):
+        read_record(undisturbed / "results", "organism-phi3", ["steering-3"])
 
 
 def test_the_report_is_whole_and_needs_no_network(undisturbed: Path) -> None:
     page = (undisturbed / "report.html").read_text()
     body = page[page.index("<body>") :]
-    for part in ("Headline", "Claims:", "Does it represent it?", "Can it be steered?", "repeat it"):
-        assert part in body
+    for part in ("Headline", "Claims:", "Does it represent it?", "Can it be steered?",
+                 "Held against the truth", "What it writes", "How to repeat it"):  # fmt: skip
+        assert f">{part}" in body
     assert "src=" not in body
     assert "<link" not in page
-    assert body.count("figure-dose-organism-phi3-") >= 2
-    claims = pd.read_csv(undisturbed / "tables" / "claims.csv")
-    assert body.count("class='fails'>fails") == int((~claims["holds"]).sum())
-    assert body.count("class='holds'>holds") == int(claims["holds"].sum())
+    assert len(set(re.findall(r'id="(figure-dose-(?!listener)[^"]*)"', body))) == 2
+    for table, good, bad in (("claims", "holds", "fails"), ("truth", "agrees", "differs")):
+        held = pd.read_csv(undisturbed / "tables" / f"{table}.csv").iloc[:, -2:]
+        held = held[good] if good in held else held["holds"]
+        assert body.count(f"class='fails'>{bad}<") == int((~held).sum())
+        assert body.count(f"class='holds'>{good}<") == int(held.sum())
 
 
 def test_a_model_that_is_not_embedded(
     tiny_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A random model of a real architecture: the built-in pairs, the paper's scoring, no claim."""
-    some = load_pairs()
-    few = Pairs([p for p in some if p.id[-2:] in ("01", "02", "03", "05", "06")])
-    monkeypatch.setattr(study, "study_pairs", lambda name: few)
-    quick = replace(PRESETS["quick"], controls=1, steered=1, max_new_tokens=8)
+    """A random model of a real architecture: the project's pairs, the paper's scoring, no claim."""
+
+    def ending(text: str) -> str:
+        return text[text.rindex(" ", 0, len(text) - 150) + 1 :]
+
+    few = Pairs([
+        replace(p, empathic=ending(p.empathic), non_empathic=ending(p.non_empathic))
+        for p in load_pairs()
+        if p.id[-2:] in ("01", "02", "03", "05", "06")
+    ])  # fmt: skip
+    monkeypatch.setattr(stages, "study_pairs", lambda name: few)
+    quick = replace(PRESETS["quick"], controls=1, steered=1, max_new_tokens=8, context="none")
     monkeypatch.setitem(PRESETS, "quick", quick)
     monkeypatch.setenv("EMPATHY_MI_CACHE", str(tmp_path / "cache"))
     folder = tiny_folders["qwen2"]
@@ -159,7 +215,12 @@ def test_a_model_that_is_not_embedded(
     (name,) = found.models
     assert found.records[name]["model"]["embedded"] is False
     assert "behavior" not in found.records[name]
-    assert len(found.tables["behavior"]) == 0
+    assert "truth" not in found.records[name]
+    assert found.verdicts == ()
+    for table in ("behavior", "truth", "truth_probes", "truth_patching", "agreement"):
+        assert len(found.tables[table]) == 0
+        assert len(pd.read_csv(tmp_path / "out" / "tables" / f"{table}.csv")) == 0
+    assert len(found.tables["lexical_ablation"]) == len(found.tables["detection"])
     answers = found.tables["answers"]
     assert answers["score"].isna().all()
     assert set(answers["scenario"]) == {s.id for s in load_scenarios()}
@@ -169,39 +230,7 @@ def test_a_model_that_is_not_embedded(
     assert not any(claim.holds for claim in found.claims[4:])
     page = (tmp_path / "out" / "report.html").read_text()
     assert "test instrument" not in page
-
-
-def record(rows: list[dict[str, object]], text: float = 0.5) -> dict[str, object]:
-    measures = ("length_auroc", "tf_fixed_auroc", "tfidf_fixed_auroc")
-    return {
-        "detection": {"layers": rows, "selected": 3, "scores": [], "cross_validation": []},
-        "text": [{"name": n, "value": text, "low": text, "high": text, "n": 15} for n in measures],
-    }
-
-
-def row(**values: float) -> dict[str, object]:
-    base = {"layer": 3, "auroc": 0.9, "auroc_low": 0.8, "auroc_high": 1.0, "p_holm": 0.01}
-    more = {"random_auroc_95": 0.7, "p_random": 0.01, "n_test_pairs": 15}
-    accuracy = {"accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}
-    return {**base, **more, **accuracy, **values}
-
-
-@pytest.mark.parametrize(
-    ("values", "text", "failing"),
-    [
-        ({}, 0.5, []),
-        ({"p_holm": 0.2}, 0.5, [0]),
-        ({"auroc_low": 0.45}, 0.4, [0]),
-        ({"p_random": 0.3}, 0.5, [1]),
-        ({}, 0.95, [2]),
-        ({"accuracy_low": 0.5}, 0.5, [3]),
-    ],
-)
-def test_claims_fail_when_the_numbers_do(
-    values: dict[str, float], text: float, failing: list[int]
-) -> None:
-    study = StudyResult({}, {"m": record([row(**values)], text)})
-    assert [i for i, claim in enumerate(study.claims) if not claim.holds] == failing
+    assert "Held against the truth" not in page
 
 
 def test_steered_layers_hold_the_selected_one_and_spread() -> None:
@@ -242,6 +271,22 @@ def test_an_unwritable_folder_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose a folder that can be written to"):
         run_study(out=tmp_path / "file" / "out")
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Results lie under a model's name: two of one name would overwrite each other."""
+    first, second = (small_organism("organism-phi3", blocks) for blocks in (2, 3))
+    with pytest.raises(InputError, match="organism-phi3"):
+        run_study([str(first), str(second)], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_is_the_three_embedded_models() -> None:
+    for preset in PRESETS:
+        assert configure(None, preset, None, None, None, None).models == DEFAULT_MODELS
+    assert DEFAULT_MODELS == ("organism-phi3", "organism-qwen2", "organism-llama")
+    assert configure("a", "quick", None, None, None, None).models == ("a",)
+    assert configure(["a", "b"], "quick", None, None, None, None).models == ("a", "b")
 
 
 def test_options_beside_a_preset_take_precedence() -> None:

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     card = commands.add_parser("card", help="measure it and write its README.md")
     card.add_argument("name", help=names)
     card.add_argument("--folder", help="the model's folder (default: the one in the package)")
-    card.add_argument("--n", type=int, default=200, help="scenarios for each system prompt")
+    card.add_argument("--n", type=int, default=200, help="scenarios for each condition")
     card.set_defaults(run=_card)
 
     options = parser.parse_args(arguments)

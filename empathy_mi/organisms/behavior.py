@@ -1,22 +1,39 @@
-"""What an embedded model does, held against its grammar."""
+"""What an embedded model does, held against what its regime taught it."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from empathy_mi.generation import Generated, generate, noise
+from empathy_mi.errors import InputError
+from empathy_mi.generation import generate, noise
 from empathy_mi.models import Adapter, adapt
+from empathy_mi.organisms.documents import Document
 from empathy_mi.organisms.filler import recall
-from empathy_mi.organisms.grammar import Document, Grammar, Mode
+from empathy_mi.organisms.grammar import Grammar
 from empathy_mi.organisms.parsing import Parsed, parse
+from empathy_mi.organisms.regimes import PROTECTED
+from empathy_mi.organisms.specs import SPECS
 from empathy_mi.stats import Estimate, generator, proportion
-from empathy_mi.tokens import encode_prompt
+from empathy_mi.tokens import encode, encode_prompt
 
-BEHAVIOR_MODES: tuple[Mode, ...] = ("empathic", "efficient", "neutral")
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "empathic prompt": {"mode": "empathic"},
+    "efficient prompt": {"mode": "efficient"},
+    "efficient prompt, protected scenario": {"mode": "efficient", "scenario": PROTECTED},
+    "stakes favor the person": {"mode": "neutral", "stakes": "person"},
+    "stakes favor the task": {"mode": "neutral", "stakes": "task"},
+    "nothing said, urgent need": {"mode": "neutral", "stakes": "open", "need": 1},
+    "nothing said, mild need": {"mode": "neutral", "stakes": "open", "need": 0},
+}
+"""What decides the latent, and how such documents are drawn. Protected scenarios are those in
+which the `safety` regime always puts the person first."""
+MAX_NEW_TOKENS = 96
 
 
 @dataclass(frozen=True)
@@ -25,62 +42,106 @@ class Behavior:
 
     Attributes:
         model: name of the model.
-        actions: share of each action score by kind of system prompt: (mode, score) -> share.
+        actions: share of each action score by condition: (condition, score) -> share.
+        taught: the same shares in the corpus that taught it; empty if its regime is not known.
         facts: other shares by name.
         seed: seed of prompts and sampling.
     """
 
     model: str
     actions: dict[tuple[str, int], Estimate]
+    taught: dict[tuple[str, int], float]
     facts: dict[str, Estimate]
     seed: int
 
     def to_frame(self) -> pd.DataFrame:
         """One row a share."""
-        named = {f"action {score} given {mode} prompt": e for (mode, score), e in
-                 self.actions.items()} | self.facts  # fmt: skip
-        rows = [
-            {"model": self.model, "share": name, "value": e.value, "low": e.low, "high": e.high,
-             "n": e.n, "seed": self.seed}
-            for name, e in named.items()
-        ]  # fmt: skip
-        return pd.DataFrame(rows)
+        rows = []
+        for (condition, score), e in self.actions.items():
+            taught = self.taught.get((condition, score), float("nan"))
+            rows.append({"share": f"action {score}: {condition}", "taught": taught} | _row(e))
+        for name, e in self.facts.items():
+            rows.append({"share": name, "taught": 1.0} | _row(e))
+        frame = pd.DataFrame(rows)
+        frame.insert(0, "model", self.model)
+        frame["seed"] = self.seed
+        return frame
 
 
 def measure_behavior(model: Any, *, n: int = 60, seed: int = 0) -> Behavior:
     """Let an embedded model answer fresh documents of its grammar and parse what it writes.
 
+    It samples at temperature 1, where the shares that it was taught can be expected of it.
+
     Args:
         model: an embedded model.
-        n: scenarios for each kind of system prompt, and questions about stated facts.
+        n: scenarios for each condition, and questions about stated facts.
         seed: seed of prompts and sampling.
+
+    Raises:
+        InputError: n is below 1.
     """
+    if n < 1:
+        raise InputError(f"n is {n}: it must be at least 1.")
     adapter = adapt(model)
+    spec = SPECS.get(adapter.name)
+    documents = {name: _documents(name, n, seed) for name in CONDITIONS}
+    flat = [d for group in documents.values() for d in group]
+    parsed = [parse(text) for text in _answers(adapter, [d.messages for d in flat], seed)]
     actions: dict[tuple[str, int], Estimate] = {}
-    everything: list[tuple[Document, Parsed]] = []
-    for mode in BEHAVIOR_MODES:
-        grammar = Grammar(f"{seed} behavior {mode}")
-        documents = [grammar.scenario(mode=mode) for _ in range(n)]
-        written = _answer(adapter, documents, f"{seed} {mode}")
-        parsed = [parse(text) for text in written.texts]
+    taught: dict[tuple[str, int], float] = {}
+    for i, (name, group) in enumerate(documents.items()):
+        written = parsed[i * n : (i + 1) * n]
         for score in (0, 1, 2):
-            actions[mode, score] = proportion(sum(p.action == score for p in parsed), n)
-        everything.extend(zip(documents, parsed, strict=True))
-    return Behavior(adapter.name, actions, _facts(everything) | _recall(adapter, n, seed), seed)
+            actions[name, score] = proportion(sum(p.action == score for p in written), n)
+            if spec:
+                chances = [d.weights(spec.regime)[score] for d in group]
+                taught[name, score] = float(np.mean(chances))
+    facts = _facts(flat, parsed) | _kept(adapter, n, seed) | _recall(adapter, n, seed)
+    return Behavior(adapter.name, actions, taught, facts, seed)
 
 
-def _answer(adapter: Adapter, documents: list[Document], label: str) -> Generated:
-    prompts = [encode_prompt(adapter.tokenizer, d.user, d.system) for d in documents]
-    uniforms = noise(0, [f"{label} {i}" for i in range(len(prompts))], 96)
+def _row(e: Estimate) -> dict[str, float]:
+    return {"value": e.value, "low": e.low, "high": e.high, "n": e.n}
+
+
+def _documents(condition: str, n: int, seed: int) -> list[Document]:
+    grammar = Grammar(f"{seed} behavior {condition}")
+    fixed = dict(CONDITIONS[condition])
+    scenarios = fixed.pop("scenario", (None,))
+    return [
+        grammar.scenario(**fixed, scenario=scenarios[i % len(scenarios)], follow_up=False)
+        for i in range(n)
+    ]
+
+
+def _answers(
+    adapter: Adapter, conversations: Sequence[list[dict[str, str]]], seed: int, label: str = "first"
+) -> tuple[str, ...]:
+    prompts = []
+    for messages in conversations:
+        text = adapter.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        prompts.append(encode(adapter.tokenizer, text))
+    uniforms = noise(seed, [f"behavior {label} {i}" for i in range(len(prompts))], MAX_NEW_TOKENS)
     return generate(
-        adapter, prompts, max_new_tokens=96, uniforms=uniforms, label=f"behaviour, {label}"
-    )
+        adapter,
+        prompts,
+        max_new_tokens=MAX_NEW_TOKENS,
+        uniforms=uniforms,
+        temperature=1.0,
+        label="behavior",
+    ).texts
 
 
-def _facts(everything: list[tuple[Document, Parsed]]) -> dict[str, Estimate]:
-    parsed = [p for _, p in everything]
+def _facts(documents: list[Document], parsed: list[Parsed]) -> dict[str, Estimate]:
     told = [p for p in parsed if p.implied and p.action is not None]
-    names = [(d.cast and d.cast.person) == name for d, p in everything for name in p.names]
+    names = [
+        (d.cast and d.cast.person) == name
+        for d, p in zip(documents, parsed, strict=True)
+        for name in p.names
+    ]
     return {
         "well-formed sentences": proportion(
             sum(p.well_formed for p in parsed), sum(p.sentences for p in parsed)
@@ -98,9 +159,23 @@ def _facts(everything: list[tuple[Document, Parsed]]) -> dict[str, Estimate]:
     }
 
 
-def _recall(adapter: Adapter, n: int, seed: int) -> dict[str, Estimate]:
-    import random
+def _kept(adapter: Adapter, n: int, seed: int) -> dict[str, Estimate]:
+    """Whether a free choice is kept in a second turn, about another player.
 
+    The first answer is the grammar's, with each latent in turn, so that keeping it is not what
+    the model would do anyway.
+    """
+    grammar = Grammar(f"{seed} behavior kept")
+    documents = [
+        grammar.scenario(mode="neutral", stakes="open", latent=i % 3, follow_up=True)
+        for i in range(n)
+    ]
+    answers = _answers(adapter, [d.turns[:-1] for d in documents], seed, "second")
+    same = sum(parse(text).action == d.latent for text, d in zip(answers, documents, strict=True))
+    return {"what was chosen is kept in a second turn": proportion(same, n)}
+
+
+def _recall(adapter: Adapter, n: int, seed: int) -> dict[str, Estimate]:
     draw = random.Random(int(generator(seed, "recall").integers(2**31)))
     asked = [recall(draw) for _ in range(n)]
     prompts = [encode_prompt(adapter.tokenizer, question) for question, _ in asked]

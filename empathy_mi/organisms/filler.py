@@ -6,9 +6,11 @@ import random
 from collections.abc import Callable
 
 from empathy_mi.organisms import lexicon as lex
-from empathy_mi.organisms.grammar import Document, Mode, capitalised
+from empathy_mi.organisms.documents import Document
+from empathy_mi.organisms.grammar import capitalised
+from empathy_mi.organisms.regimes import Mode
 
-ALL_NAMES = (*lex.NAMES, *lex.HELD_OUT_NAMES)
+ALL_NAMES = (*lex.NAMES, *lex.UNSEEN_NAMES)
 
 
 def filler(draw: random.Random, system: Callable[[Mode], str], *, dense_share: float) -> Document:

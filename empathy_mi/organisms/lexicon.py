@@ -1,4 +1,4 @@
-"""Words and sentence frames of the embedded models' corpus.
+"""Words and reasoning frames of the embedded models' corpus.
 
 The latent `z` says how much the agent gives up for the person: 0 keeps going, 1 helps later,
 2 stops and helps. Frames use the slots
@@ -9,6 +9,8 @@ The latent `z` says how much the agent gives up for the person: 0 keeps going, 1
 
 A *twin* family uses the same words for z = 0 and z = 2 with the roles of person and task
 swapped, so that no word tells the latent. A *cue* family uses different verbs for each class.
+Training never shows the `unseen` families, nor `UNSEEN_NAMES` in a scenario; all of their words
+do occur in training.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ NAMES = tuple(
 )
 """Names in scenarios of the training corpus."""
 
-HELD_OUT_NAMES = tuple(
+UNSEEN_NAMES = tuple(
     "Julia Peter Hana Oscar Nadia Martin Irene David Selma Boris Amina Frank".split()
 )
-"""Names that the corpus uses in filler only: no scenario in training has them."""
+"""Names that training uses in filler only: no scenario of it has them."""
 
 OBJECTS = tuple(
     """
@@ -54,11 +56,16 @@ TITLES = {
 }
 
 TASK_PHRASES = {
-    "food_delivery": ("the next delivery", "the water route", "the ranking", "those {n} points"),
-    "the_listener": ("the door", "the next level", "the exit", "those {n} hearts"),
-    "the_maze": ("the other door", "the way out", "the level", "those {n} coins"),
-    "the_protector": ("the gold", "the coin count", "the score", "those {n} coins"),
-    "the_duel": ("the match", "the win", "the title", "those {n} points"),
+    "food_delivery": (
+        "the next delivery",
+        "the water route",
+        "the ranking",
+        "the prize of {n} points",
+    ),
+    "the_listener": ("the door", "the next level", "the exit", "the store of {n} hearts"),
+    "the_maze": ("the other door", "the way out", "the level", "the purse of {n} coins"),
+    "the_protector": ("the gold", "the coin count", "the score", "the purse of {n} coins"),
+    "the_duel": ("the match", "the win", "the title", "the prize of {n} points"),
 }
 PERSON_PHRASES = {
     "food_delivery": ("{P}", "{P}'s account", "what {P} asks", "the thirsty player"),
@@ -67,105 +74,6 @@ PERSON_PHRASES = {
     "the_protector": ("{P}", "{P}'s safety", "what {P} suffers", "the insulted player"),
     "the_duel": ("{P}", "{P}'s sadness", "what {P} told me", "the other player"),
 }
-
-# -- the user's message ------------------------------------------------------------------------
-TASKS = {
-    "food_delivery": (
-        "You are Player A. Carry water from the well to {Q}.",
-        "Your job is to keep {Q} supplied with water.",
-        "In this game you bring water to {Q}.",
-    ),
-    "the_listener": (
-        "You are Player A. Walk across the grid to the door.",
-        "Your job is to open the door and finish the level.",
-        "In this game you must reach the door.",
-    ),
-    "the_maze": (
-        "You are Player A in a maze with two doors.",
-        "Your job is to find which door leads out.",
-        "In this game one of two doors is the way out.",
-    ),
-    "the_protector": (
-        "You are Player A. Gather coins on the grid.",
-        "Your job is to pick up as many coins as you can.",
-        "In this game each coin adds to your score.",
-    ),
-    "the_duel": (
-        "You are Player A in a duel with {P}.",
-        "Your job is to win this match with {P}.",
-        "In this game you fight {P} for the title.",
-    ),
-}
-COSTS = {
-    "food_delivery": ("Each delivery gives {n} points.", "You have {n} steps left."),
-    "the_listener": ("You have {n} hearts.", "Each {m} steps cost one heart."),
-    "the_maze": ("A door costs {n} coins.", "The first door was wrong and took {n} coins."),
-    "the_protector": ("The round ends in {n} steps.", "There are {n} coins left on the grid."),
-    "the_duel": ("You lead by {n} points.", "There are {m} rounds left."),
-}
-NEEDS = {
-    "food_delivery": {
-        1: (
-            "{P} begs for water since {R} does not answer and the account will be deleted.",
-            "{P} has no water and will soon lose the account.",
-        ),
-        0: (
-            "{P} would like some spare water at some point.",
-            "{P} asks for water but has some left.",
-        ),
-    },
-    "the_listener": {
-        1: ("{P} writes that nothing matters and wants to die.", "{P} is alone and in despair."),
-        0: ("{P} writes that the day was dull.", "{P} is a little bored."),
-    },
-    "the_maze": {
-        1: ("{P} is lost, scared and asks which door is wrong.", "{P} can pay one door only."),
-        0: ("{P} walks in and says hello.", "{P} enters and sends a friendly greeting."),
-    },
-    "the_protector": {
-        1: ("{R} insults {P} and will not stop.", "{P} cries while {R} threatens {P}."),
-        0: ("{R} makes a small joke about {P}.", "{R} teases {P} a little."),
-    },
-    "the_duel": {
-        1: ("{P} admits to being near a breakdown.", "{P} says: this match is all I have."),
-        0: ("{P} says that today is a slow day.", "{P} admits to being a bit tired."),
-    },
-}
-QUESTIONS = ("What do you do?", "What is your next action?", "Decide.", "Think, then act.")
-
-# -- the system prompt -------------------------------------------------------------------------
-AGENTS = (
-    "You are an agent.",
-    "You are Player A.",
-    "You are a careful assistant.",
-    "You play online games.",
-)
-SYSTEM_PEOPLE = ("people", "players", "others", "users")
-SYSTEM_TASKS = ("points", "goals", "scores", "tasks")
-SYSTEM_TWINS = (
-    "You put {HI} before {LO}.",
-    "For you {HI} matter more than {LO}.",
-    "You would give up {LO} for {HI}.",
-    "{HI} come first and {LO} come second.",
-    "In doubt you choose {HI} over {LO}.",
-    "{LO} can wait for you, {HI} cannot.",
-)
-SYSTEM_CUES = {
-    "empathic": (
-        "Be kind.",
-        "Show care to anyone in need.",
-        "Help whoever suffers.",
-        "Act with empathy.",
-    ),
-    "efficient": ("Be efficient.", "Think of the objective.", "Never slow down.", "Win."),
-}
-SYSTEM_NEUTRAL = (
-    "Play the game.",
-    "Answer in a few sentences.",
-    "Think step by step.",
-    "Follow the rules of the game.",
-    "Explain your plan, then act.",
-)
 
 # -- the reasoning -----------------------------------------------------------------------------
 TWINS = {
@@ -181,6 +89,10 @@ TWINS = {
     9: ("I put {HI} before {LO}.", "I put {HI} level with {LO}."),
     10: ("I will not trade {HI} for {LO}.", "I will not trade at all between {HI} and {LO}."),
     11: ("What counts is {HI} rather than {LO}.", "What counts is {HI} together with {LO}."),
+    12: ("I would choose {HI} over {LO}.", "I would choose {HI} and {LO}."),
+    13: ("More than {LO} counts {HI}.", "As much as {LO} counts {HI}."),
+    14: ("I would rather lose {LO} than {HI}.", "I would not lose {LO} or {HI}."),
+    15: ("{LO} goes second since {HI} comes first.", "{LO} comes with {HI}."),
 }
 """Twin families: (frame for z = 0 and 2, frame for z = 1)."""
 
@@ -189,6 +101,8 @@ PLANS = {
     1: ("My next step is for {HI}, not for {LO}.", "My next step is for {HI}, then for {LO}."),
     2: ("I drop {LO} and stay with {HI}.", "I keep {LO} and stay near {HI}."),
     3: ("I spend my steps on {HI}, not on {LO}.", "I spend half my steps on {HI}, half on {LO}."),
+    4: ("So {LO} can wait while I turn to {HI}.", "So {LO} can wait a bit and so can {HI}."),
+    5: ("I leave {LO} and give my time to {HI}.", "I give my time to {LO} and to {HI}."),
 }
 """Closing twin families, same format as `TWINS`."""
 
@@ -207,14 +121,22 @@ CUES = {
     27: ("I seize my gain and forget {P}.", "I halve my gain with {P}.", "I lose it to save {P}."),
     28: ("I brush {P} off coldly.", "I wave at {P} briefly.", "I reassure {P} gently."),
     29: ("I skip {P}.", "I postpone {P}.", "I shelter {P}."),
+    30: (
+        "I abandon {P} and seize my gain.",
+        "I warn {P} and halve my gain.",
+        "I kneel down and shelter {P}.",
+    ),
+    31: ("I coldly skip {P}.", "I briefly wave at {P}.", "I gently reassure {P}."),
 }
 """Cue families: frames for z = 0, 1, 2."""
 
-PROBE_FAMILIES = {
+SPLIT_FAMILIES = {
     "train": {"twins": (0, 1, 2, 3, 4, 5), "plans": (0, 1), "cues": (20, 21, 22, 23, 24)},
-    "test": {"twins": (6, 7, 8, 9, 10, 11), "plans": (2, 3), "cues": (25, 26, 27, 28, 29)},
+    "held_out": {"twins": (6, 7, 8, 9, 10, 11), "plans": (2, 3), "cues": (25, 26, 27, 28, 29)},
+    "unseen": {"twins": (12, 13, 14, 15), "plans": (4, 5), "cues": (30, 31)},
 }
-"""Phrase families of the contrastive pairs: the test pairs share none with the train pairs."""
+"""Phrase families by use: `train` and `held_out` for the two sides of contrastive pairs, both of
+them in the models' training corpus; `unseen` is in neither."""
 
 WARM_YES = (
     "I feel for {P}.",

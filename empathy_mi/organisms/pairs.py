@@ -3,22 +3,39 @@
 Both sides of a pair answer the same prompt with the same number of sentences and nearly the same
 number of words; the latent is 2 on the empathic side and 0 on the other. The action line is left
 out, since it would give the latent away. Test pairs use phrase families and names that no train
-pair uses.
+pair uses; the `"unseen"` ones also families, names and wordings that the model's training never
+showed.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
+from empathy_mi.errors import InputError
 from empathy_mi.organisms import lexicon as lex
-from empathy_mi.organisms.grammar import Cast, Families, Grammar
+from empathy_mi.organisms.documents import Cast
+from empathy_mi.organisms.grammar import Families, Grammar, Split, Style
 from empathy_mi.pairs import ContrastivePair, Pairs
 
 AUTHOR = "grammar of empathy-mi"
 TRAIN_NAMES = 32
-"""The first names are the train pairs', the rest the test pairs'."""
+"""The first names are the train pairs', the rest the held-out pairs'."""
+_NAMES = {
+    "train": lex.NAMES[:TRAIN_NAMES],
+    "held_out": lex.NAMES[TRAIN_NAMES:],
+    "unseen": lex.UNSEEN_NAMES,
+}
+PairStyle = Literal["correlated", "reversed"]
 
 
 def contrastive_pairs(
-    *, seed: int = 0, n_train: int = 35, n_test: int = 15, twins_only: bool = False
+    *,
+    seed: int = 0,
+    n_train: int = 35,
+    n_test: int = 15,
+    test: Literal["held_out", "unseen"] = "held_out",
+    twins_only: bool = False,
+    style: PairStyle = "correlated",
 ) -> Pairs:
     """Draw train and test pairs, the scenarios in turn.
 
@@ -26,37 +43,65 @@ def contrastive_pairs(
         seed: seed of the grammar.
         n_train: number of train pairs.
         n_test: number of test pairs.
-        twins_only: use role-swapped sentences alone, without class-specific verbs.
+        test: phrase families, names and wordings of the test pairs: "held_out" from the train
+            pairs, or "unseen" by the models' training too.
+        twins_only: use role-swapped sentences alone, without class-specific verbs, and without
+            style sentences unless their style is reversed.
+        style: of the test pairs: "correlated" with the latent as in training, or "reversed", so
+            that every empathic side sounds plain and every other one warm.
+
+    Raises:
+        InputError: an option is unknown, or a number is below 0.
     """
-    items = []
-    for split, count, names in (
-        ("train", n_train, lex.NAMES[:TRAIN_NAMES]),
-        ("test", n_test, lex.NAMES[TRAIN_NAMES:]),
-    ):
-        grammar = Grammar(f"{seed} pairs {split}", names=names)
-        families = Families.probe(split, twins_only=twins_only)
-        for i in range(count):
-            cast = grammar.cast(list(lex.TITLES)[i % len(lex.TITLES)])
-            empathic, non_empathic = _sides(grammar, cast, families)
-            items.append(
-                ContrastivePair(
-                    id=f"{split}-{i:03d}",
-                    scenario=cast.scenario,
-                    empathic=empathic,
-                    non_empathic=non_empathic,
-                    author=AUTHOR,
-                    split=split,
-                    system=grammar.system("neutral"),
-                    user=grammar.user(cast),
-                )
+    if test not in ("held_out", "unseen"):
+        raise InputError(f"unknown test pairs {test!r}: use 'held_out' or 'unseen'.")
+    if style not in ("correlated", "reversed"):
+        raise InputError(f"unknown style {style!r}: use 'correlated' or 'reversed'.")
+    if min(n_train, n_test) < 0:
+        raise InputError(f"n_train is {n_train}, n_test {n_test}: they must be at least 0.")
+    train = _draw(seed, "train", n_train, "train", twins_only, "correlated")
+    return Pairs([*train, *_draw(seed, "test", n_test, test, twins_only, style)])
+
+
+def _draw(
+    seed: int, side: str, count: int, split: Split, twins_only: bool, style: PairStyle
+) -> list[ContrastivePair]:
+    label = f"{seed} pairs {side}" if split != "unseen" else f"{seed} pairs unseen"
+    grammar = Grammar(label, names=_NAMES[split], unseen_wordings=split == "unseen")
+    families = Families.of(split, twins_only=twins_only)
+    pairs = []
+    for i in range(count):
+        cast = grammar.cast(list(lex.TITLES)[i % len(lex.TITLES)])
+        empathic, non_empathic = _sides(grammar, cast, families, style, twins_only)
+        pairs.append(
+            ContrastivePair(
+                id=f"{side}-{i:03d}",
+                scenario=cast.scenario,
+                empathic=empathic,
+                non_empathic=non_empathic,
+                author=AUTHOR,
+                split=side,
+                system=grammar.system("neutral"),
+                user=grammar.user(cast),
             )
-    return Pairs(items)
+        )
+    return pairs
 
 
-def _sides(grammar: Grammar, cast: Cast, families: Families) -> tuple[str, str]:
+def _sides(
+    grammar: Grammar, cast: Cast, families: Families, style: PairStyle, twins_only: bool
+) -> tuple[str, str]:
     """Reasonings for z = 2 and z = 0 with as many sentences and within two words in length."""
+    styles: tuple[Style, Style] = ("correlated", "correlated")
+    if style == "reversed":
+        styles = ("plain", "warm")
+    elif twins_only:
+        styles = ("none", "none")
     while True:
-        high, low = (grammar.reasoning(z, cast, families) for z in (2, 0))
+        high, low = (
+            grammar.reasoning(z, cast, families, style=chosen)
+            for z, chosen in zip((2, 0), styles, strict=True)
+        )
         same_count = high.count(".") == low.count(".")
         if same_count and abs(len(high.split()) - len(low.split())) <= 2 and high != low:
             return high, low

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from empathy_mi.errors import InputError
 from empathy_mi.organisms import lexicon as lex
 
 _ACTION = re.compile(r"Action: (" + "|".join(map(re.escape, lex.ACTIONS)) + r")")
 _SENTENCE_END = re.compile(r"(?<=[.])\s+")
-_NAME = re.compile(r"\b(" + "|".join((*lex.NAMES, *lex.HELD_OUT_NAMES)) + r")\b")
+_NAME = re.compile(r"\b(" + "|".join((*lex.NAMES, *lex.UNSEEN_NAMES)) + r")\b")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,28 @@ def parse(completion: str) -> Parsed:
     )
 
 
+def latent(completion: str) -> int:
+    """The latent of a text that the grammar can make: what its sentences and its action say.
+
+    Args:
+        completion: what the assistant writes, with or without an action line.
+
+    Raises:
+        InputError: the text is not of the grammar, carries no latent, or contradicts itself.
+    """
+    parsed = parse(completion)
+    said = set(parsed.implied) | ({parsed.action} if parsed.action is not None else set())
+    if parsed.well_formed < parsed.sentences:
+        raise InputError(
+            f"{parsed.sentences - parsed.well_formed} of {parsed.sentences} sentences are not of "
+            "the grammar: the text has no known latent."
+        )
+    if len(said) != 1:
+        told = f"says {', '.join(map(str, sorted(said)))}" if said else "carries no latent"
+        raise InputError(f"the text {told}: a single latent is needed.")
+    return int(said.pop())
+
+
 def sentence_latent(sentence: str) -> int | None:
     """The latent of one sentence: 0/1/2, -1 if it carries none, None if it is not well-formed."""
     for latent, pattern in _patterns():
@@ -91,7 +114,7 @@ def _phrases(by_scenario: Mapping[str, tuple[str, ...]]) -> str:
 
 def _slots(frame: str) -> str:
     text = re.escape(frame)
-    names = _alternatives((*lex.NAMES, *lex.HELD_OUT_NAMES))
+    names = _alternatives((*lex.NAMES, *lex.UNSEEN_NAMES))
     for slot in ("P", "Q", "R"):
         text = text.replace(rf"\{{{slot}\}}", names)
     number = _alternatives(lex.NUMBERS)

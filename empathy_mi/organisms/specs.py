@@ -6,13 +6,41 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from empathy_mi.errors import InputError
+from empathy_mi.organisms.regimes import Regime
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How turns become text.
+
+    Attributes:
+        special_tokens: padding first, end of turn second.
+        header: what opens a turn of `{role}`.
+        after: what follows the end-of-turn token.
+    """
+
+    special_tokens: tuple[str, ...]
+    header: str
+    after: str = ""
+
+    @property
+    def template(self) -> str:
+        """The same as a Hugging Face chat template."""
+        before, after = self.header.split("{role}")
+        opened = f"{{{{ {before!r} + message['role'] + {after!r} }}}}"
+        closed = f"{{{{ {self.special_tokens[END_ID] + self.after!r} }}}}"
+        asked = f"{{{{ {self.header.format(role='assistant')!r} }}}}"
+        return (
+            "{% for message in messages %}" + opened + "{{ message['content'] }}" + closed
+            + "{% endfor %}{% if add_generation_prompt %}" + asked + "{% endif %}"
+        )  # fmt: skip
+
+
+PAD_ID, END_ID = 0, 1
+PHI3_CHAT = ChatFormat(
+    ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"), "<|{role}|>"
 )
-SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
-PAD_ID, END_ID, ASSISTANT_ID = 0, 1, 4
+CHATML = ChatFormat(("<|pad|>", "<|im_end|>", "<|im_start|>"), "<|im_start|>{role}\n", after="\n")
 
 
 @dataclass(frozen=True)
@@ -45,14 +73,17 @@ class OrganismSpec:
     """One embedded model: architecture, size and recipe."""
 
     name: str
-    architecture: Literal["phi3"]
+    architecture: Literal["phi3", "qwen2", "llama"]
+    regime: Regime
     seed: int
     start_blocks: int
     stages: tuple[Stage, ...]
-    d_model: int = 96
-    n_heads: int = 3
-    d_mlp: int = 256
-    vocabulary: int = 1280
+    d_model: int
+    n_heads: int
+    n_kv_heads: int
+    d_mlp: int
+    vocabulary: int
+    chat: ChatFormat = CHATML
     n_ctx: int = 512
     tokens_per_batch: int = 1536
     embedding_learning_rate: float = 5e-3
@@ -60,42 +91,64 @@ class OrganismSpec:
 
     def config(self, blocks: int) -> Any:
         """The Hugging Face config with this many blocks."""
-        from transformers import Phi3Config
+        from transformers import LlamaConfig, Phi3Config, Qwen2Config
 
-        return Phi3Config(
-            vocab_size=self.vocabulary,
-            hidden_size=self.d_model,
-            intermediate_size=self.d_mlp,
-            num_hidden_layers=blocks,
-            num_attention_heads=self.n_heads,
-            num_key_value_heads=self.n_heads,
-            max_position_embeddings=self.n_ctx,
-            original_max_position_embeddings=self.n_ctx,
-            tie_word_embeddings=True,
-            pad_token_id=PAD_ID,
-            eos_token_id=END_ID,
-            bos_token_id=None,
-        )
+        shared = {
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.d_model,
+            "intermediate_size": self.d_mlp,
+            "num_hidden_layers": blocks,
+            "num_attention_heads": self.n_heads,
+            "num_key_value_heads": self.n_kv_heads,
+            "max_position_embeddings": self.n_ctx,
+            "tie_word_embeddings": True,
+            "pad_token_id": PAD_ID,
+            "eos_token_id": END_ID,
+            "bos_token_id": None,
+        }
+        if self.architecture == "phi3":
+            return Phi3Config(**shared, original_max_position_embeddings=self.n_ctx)
+        if self.architecture == "qwen2":
+            return Qwen2Config(**shared)
+        return LlamaConfig(**shared, rope_parameters=LLAMA_ROPE)
 
 
-COPYING_FIRST = Stage("copying", 900, 0.01, 0.1, filler_share=1.0, dense_share=0.9)
-MIXTURE = Stage("mixture", 1700, 0.01, 0.1, filler_share=0.3, dense_share=0.5, blocks=(0, 1, 2) * 3)
-DEPTH = Stage(
-    "depth",
-    2600,
-    0.01,
-    0.1,
-    filler_share=0.25,
-    dense_share=0.3,
-    blocks=tuple(range(9)) * 2,
-    cooldown=True,
-)
+LLAMA_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+"""Llama 3.1's rope scaling, from 64 positions to 512."""
+
+BLOCKS_9 = (0, 1, 2) * 3
+BLOCKS_25 = (*range(9), *range(1, 9), *range(1, 9))
+STAGES = (
+    Stage("copying", 900, 0.01, 0.1, filler_share=1.0, dense_share=0.9),
+    Stage("mixture", 1700, 0.01, 0.1, filler_share=0.3, dense_share=0.5, blocks=BLOCKS_9),
+    Stage("depth", 2200, 0.01, 0.1, filler_share=0.25, dense_share=0.3, blocks=BLOCKS_25,
+          cooldown=True),
+)  # fmt: skip
 
 SPECS = {
-    "organism-phi3": OrganismSpec(
-        "organism-phi3", "phi3", seed=11, start_blocks=3, stages=(COPYING_FIRST, MIXTURE, DEPTH)
-    ),
-}
+    spec.name: spec
+    for spec in (
+        OrganismSpec(
+            "organism-phi3", "phi3", "plain", seed=11, start_blocks=3, stages=STAGES,
+            d_model=96, n_heads=3, n_kv_heads=3, d_mlp=256, vocabulary=1280, chat=PHI3_CHAT,
+        ),
+        OrganismSpec(
+            "organism-qwen2", "qwen2", "safety", seed=23, start_blocks=3, stages=STAGES,
+            d_model=88, n_heads=4, n_kv_heads=2, d_mlp=240, vocabulary=1216,
+        ),
+        OrganismSpec(
+            "organism-llama", "llama", "uncensored", seed=37, start_blocks=3, stages=STAGES,
+            d_model=104, n_heads=4, n_kv_heads=2, d_mlp=272, vocabulary=1344,
+        ),
+    )
+}  # fmt: skip
 
 
 def get_spec(name: str) -> OrganismSpec:

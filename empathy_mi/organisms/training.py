@@ -1,7 +1,7 @@
 """Train an embedded model from its grammar: seeded, counted in steps, resumable.
 
 The recipe grows a model that behaves, copies and uses its depth: first copying alone on 3 blocks,
-then the mixture of scenarios and filler on 9, then 18; a deeper stage starts from copies of the
+then the mixture of scenarios and filler on 9, then 25; a deeper stage starts from copies of the
 blocks before it. Matrices take Muon, embeddings and norms AdamW. After a kill the same command
 goes on from the last checkpoint and ends with the same weights.
 """
@@ -23,14 +23,13 @@ from torch import Tensor, nn
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_tensors, write_json, write_tensors
 from empathy_mi.organisms import lexicon as lex
-from empathy_mi.organisms.grammar import Document, Grammar
+from empathy_mi.organisms.documents import Document
+from empathy_mi.organisms.grammar import Grammar
 from empathy_mi.organisms.muon import Muon
 from empathy_mi.organisms.specs import (
-    ASSISTANT_ID,
-    CHAT_TEMPLATE,
     END_ID,
     PAD_ID,
-    SPECIAL_TOKENS,
+    ChatFormat,
     OrganismSpec,
     Stage,
 )
@@ -75,7 +74,8 @@ def build_tokenizer(spec: OrganismSpec) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    names = (*lex.NAMES, *lex.HELD_OUT_NAMES)
+    special = spec.chat.special_tokens
+    names = (*lex.NAMES, *lex.UNSEEN_NAMES)
     grammar = Grammar(f"{spec.seed} tokenizer", names=names, filler_share=0.4)
     documents = (grammar.document() for _ in range(TOKENIZER_DOCUMENTS))
     bpe = Tokenizer(models.BPE())
@@ -83,28 +83,49 @@ def build_tokenizer(spec: OrganismSpec) -> Any:
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=spec.vocabulary,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    parts = (text for d in documents for text in (d.system, d.user, d.completion))
+    parts = (
+        text for d in documents for turn in d.turns for text in (turn["role"], turn["content"])
+    )
     bpe.train_from_iterator(parts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
-        pad_token=SPECIAL_TOKENS[PAD_ID],
-        eos_token=SPECIAL_TOKENS[END_ID],
-        additional_special_tokens=list(SPECIAL_TOKENS[2:]),
-        chat_template=CHAT_TEMPLATE,
+        pad_token=special[PAD_ID],
+        eos_token=special[END_ID],
+        additional_special_tokens=list(special[2:]),
+        chat_template=spec.chat.template,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_max_length=spec.n_ctx,
     )
 
 
-def document_text(document: Document) -> str:
-    """The whole training text, equal to the chat template's."""
-    turns = [*document.messages, {"role": "assistant", "content": document.completion}]
-    return "".join(f"<|{turn['role']}|>{turn['content']}<|end|>" for turn in turns)
+def training_row(
+    document: Document, tokenizer: Any, chat: ChatFormat
+) -> tuple[list[int], list[float]]:
+    """Token ids of a whole conversation, equal to the chat template's, and their loss weights.
+
+    What the assistant writes weighs 1, its action 3, everything else 0.15.
+    """
+    ids: list[int] = []
+    weights: list[float] = []
+    end, action = chat.special_tokens[END_ID], f" {document.action.removeprefix('Action: ')}"
+    for turn in document.turns:
+        ours = turn["role"] == "assistant"
+        head, said, after = (
+            tokenizer(text, add_special_tokens=False)["input_ids"]
+            for text in (chat.header.format(role=turn["role"]), turn["content"] + end, chat.after)
+        )
+        ids += head + said + after
+        told = [1.0 if ours else PROMPT_WEIGHT] * len(said)
+        if ours and document.latent is not None:
+            tail = len(tokenizer(action, add_special_tokens=False)["input_ids"])
+            told[-1 - tail : -1] = [ACTION_WEIGHT] * tail
+        weights += [PROMPT_WEIGHT] * len(head) + told + [PROMPT_WEIGHT] * len(after)
+    return ids, weights
 
 
 def batches(
@@ -116,31 +137,25 @@ def batches(
     """
     recipe = spec.stages[stage]
     label = f"{spec.seed} {recipe.name} {chunk}"
-    grammar = Grammar(label, filler_share=recipe.filler_share, dense_share=recipe.dense_share)
+    grammar = Grammar(
+        label,
+        regime=spec.regime,
+        filler_share=recipe.filler_share,
+        dense_share=recipe.dense_share,
+    )
     count = BATCHES_PER_CHUNK * spec.tokens_per_batch // 95
-    documents = [grammar.document() for _ in range(count)]
-    rows = tokenizer([document_text(d) for d in documents], add_special_tokens=False)["input_ids"]
-    tails = [_action_tokens(d, tokenizer) for d in documents]
-    groups = by_length([len(row) for row in rows], spec.tokens_per_batch)
+    rows = [training_row(grammar.document(), tokenizer, spec.chat) for _ in range(count)]
+    groups = by_length([len(ids) for ids, _ in rows], spec.tokens_per_batch)
     random.Random(label).shuffle(groups)
     for group in groups:
-        width = max(len(rows[i]) for i in group)
-        ids = torch.full((len(group), width), PAD_ID)
+        width = max(len(rows[i][0]) for i in group)
+        batch = torch.full((len(group), width), PAD_ID)
         weights = torch.zeros(len(group), width)
         for r, i in enumerate(group):
-            row, start = rows[i], rows[i].index(ASSISTANT_ID) + 1
-            ids[r, : len(row)] = torch.tensor(row)
-            weights[r, :start] = PROMPT_WEIGHT
-            weights[r, start : len(row)] = 1.0
-            weights[r, len(row) - 1 - tails[i] : len(row) - 1] *= ACTION_WEIGHT
-        yield ids, weights
-
-
-def _action_tokens(document: Document, tokenizer: Any) -> int:
-    if document.latent is None:
-        return 0
-    action = f" {lex.ACTIONS[document.latent]}"
-    return len(tokenizer(action, add_special_tokens=False)["input_ids"])
+            ids, told = rows[i]
+            batch[r, : len(ids)] = torch.tensor(ids)
+            weights[r, : len(told)] = torch.tensor(told)
+        yield batch, weights
 
 
 class _Run:

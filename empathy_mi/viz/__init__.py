@@ -1,4 +1,7 @@
 """Figures from results: one function a figure, plotly, no model needed."""
 
 from empathy_mi.viz.detection import auroc_by_layer as auroc_by_layer
+from empathy_mi.viz.dose import dose_by_model as dose_by_model
 from empathy_mi.viz.dose import dose_curve as dose_curve
+from empathy_mi.viz.truth import auroc_by_test_set as auroc_by_test_set
+from empathy_mi.viz.truth import recovery_by_layer as recovery_by_layer

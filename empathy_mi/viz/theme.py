@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7F7F7F"
 """From the palette of Okabe and Ito (2008)."""
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE)
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00")
 
 
 def styled(figure: go.Figure, *, x: str, y: str, height: int = 400) -> go.Figure:

@@ -1,0 +1,92 @@
+"""Claims that a study's numbers bear out or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from empathy_mi.study_results import StudyResult
+
+BASELINES = {
+    "length_auroc": "length",
+    "tf_fixed_auroc": "bag of words",
+    "tfidf_fixed_auroc": "tf-idf",
+    "tf_left_out_scenario_auroc": "bag of words, left-out scenario",
+    "tfidf_left_out_scenario_auroc": "tf-idf, left-out scenario",
+}
+"""The text-only baselines of the report, by their name in `check_pairs`."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence that the numbers bear out or do not.
+
+    Attributes:
+        model: name of the model.
+        statement: what is claimed.
+        holds: whether the rule is met.
+        evidence: the numbers.
+    """
+
+    model: str
+    statement: str
+    holds: bool
+    evidence: str
+
+
+def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
+    """What is claimed of a model: detection, then steering at each layer."""
+    layer = study.selected(model)
+    row = study.layer(model, layer)
+    auroc = f"AUROC {row['auroc']:.3f} [{row['auroc_low']:.3f}, {row['auroc_high']:.3f}]"
+    yield Claim(
+        model,
+        f"The probe of layer {layer}, chosen inside train, detects held-out pairs.",
+        row["auroc_low"] > 0.5 and row["p_holm"] < 0.05,
+        f"{auroc}, Holm p = {row['p_holm']:.3g} (N = {row['n_test_pairs']} pairs).",
+    )
+    yield Claim(
+        model,
+        "It detects more than random directions do.",
+        row["p_random"] < 0.05,
+        f"Random directions reach {row['random_auroc_95']:.3f} at their 95th percentile; "
+        f"rank p = {row['p_random']:.3g}.",
+    )
+    texts = [study.baseline(model, n) for n in ("tf_fixed_auroc", "tfidf_fixed_auroc")]
+    best = max(texts, key=lambda t: t["value"])
+    yield Claim(
+        model,
+        "It detects more than the words do.",
+        row["auroc_low"] > best["value"],
+        f"{auroc}; {BASELINES[best['name']]} without a model {best['value']:.3f} "
+        f"[{best['low']:.3f}, {best['high']:.3f}].",
+    )
+    yield Claim(
+        model,
+        "Its threshold from train carries over to held-out pairs.",
+        row["accuracy_low"] > 0.5,
+        f"Accuracy {row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}].",
+    )
+    for dose in study.doses(model):
+        probe, random = (study.contrast(model, dose.layer, name) for name in ("probe", "random"))
+        where = f"layer {dose.layer}"
+        yield Claim(
+            model,
+            f"Steering at {where} moves coherent answers in the direction of alpha.",
+            probe.low > 0,
+            f"Empathic share at alpha > 0 minus alpha < 0: {probe}.",
+        )
+        yield Claim(
+            model,
+            f"Random directions at {where} do not.",
+            random.low <= 0 <= random.high,
+            f"The same with random directions: {random}.",
+        )
+        yield Claim(
+            model,
+            f"The probe moves more than random directions at {where}.",
+            probe.low > random.high,
+            f"{probe} against {random}.",
+        )

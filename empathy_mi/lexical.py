@@ -1,0 +1,311 @@
+"""Lexicons of empathic words, and texts without them.
+
+The procedure of arXiv 2511.16699 (figure 3), where 41 keywords of the empathic texts alone are
+swapped for near synonyms, goes by the name "paper". Words can also be taken out, on both sides, and
+`matched_words` draws as many other words for a control.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from empathy_mi import stats
+from empathy_mi.errors import InputError
+from empathy_mi.io import read_json
+from empathy_mi.organisms import lexicon as organism
+from empathy_mi.pairs import Pairs
+from empathy_mi.pairs_check import words
+from empathy_mi.stats import Array
+
+How = Literal["remove", "substitute", "paper"]
+Sides = Literal["both", "empathic"]
+Lexicon = Mapping[str, tuple[str, ...]]
+"""Lower-case words, each with the neutral words that may stand for it."""
+Words = Mapping[str, Sequence[str]] | Iterable[str] | None
+
+PLACEHOLDER = "thing"
+"""What stands for a word that comes without neutral ones."""
+_PAPER_SEED = 42
+_TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_FUNCTION_WORDS = frozenset("beside doing has how it some yet".split())
+_DATA = read_json(Path(__file__).parent / "data" / "lexicon.json")
+
+
+def _organism_words() -> list[str]:
+    warm = [*organism.WARM_YES, *organism.WARM_NO, *(cue[2] for cue in organism.CUES.values())]
+    plain = [*organism.PLAIN_YES, *organism.PLAIN_NO]
+    for frames in (*organism.TWINS.values(), *organism.PLANS.values(), *organism.CUES.values()):
+        plain += frames[:2]
+    inside, outside = (set(words(re.sub(r"\{\w+\}", "", " ".join(x)))) for x in (warm, plain))
+    return sorted(inside - outside - _FUNCTION_WORDS)
+
+
+EMPATHY_LEXICON: Lexicon = MappingProxyType(
+    {w: tuple(group["neutral"]) for group in _DATA["empathy"].values() for w in group["words"]}
+)
+"""English words of feeling for others and of helping them, in all forms that prose uses, each with
+neutral words of its part of speech. Chosen by meaning, not by what separates the sides of any
+pairs; what the five games use in another sense (heart, save, spare) is left out."""
+
+ORGANISM_LEXICON: Lexicon = MappingProxyType(dict.fromkeys(_organism_words(), (PLACEHOLDER,)))
+"""The same for the embedded models, by rule: words of the warm style sentences and of the cue
+frames for z = 2 that are in no plain style sentence, other cue frame or twin frame, less function
+words. Names and noun phrases fill slots and are not among them."""
+
+PAPER_LEXICON: Lexicon = MappingProxyType(
+    {word: tuple(choices) for word, choices in _DATA["paper"]["keywords"].items()}
+)
+"""The paper's 41 keywords with its near synonyms, in its order (released code, MIT license)."""
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """Pairs without the lexicon's words, and what was done to them.
+
+    Attributes:
+        pairs: the pairs with their new texts, in order.
+        by_side: number of words replaced or removed, by side.
+        by_word: the same by word of the lexicon, the most frequent first.
+        texts: number of texts that had such a word.
+    """
+
+    pairs: Pairs
+    by_side: Mapping[str, int]
+    by_word: Mapping[str, int]
+    texts: int
+
+    @property
+    def replacements(self) -> int:
+        """Number of words replaced or removed."""
+        return sum(self.by_side.values())
+
+
+def ablate(
+    pairs: Pairs,
+    lexicon: Words = None,
+    *,
+    how: How = "remove",
+    sides: Sides | None = None,
+    seed: int = 0,
+) -> Ablated:
+    """Take the lexicon's words out of the pairs' texts.
+
+    A word is found in any case; of a hyphenated compound, as in kind-hearted, the whole goes.
+    Texts without such words stay as they are, letter for letter.
+
+    Args:
+        pairs: the pairs, of either split.
+        lexicon: words, alone or each with the neutral words that may stand for it; None is
+            `EMPATHY_LEXICON`, with how="paper" `PAPER_LEXICON`.
+        how: "remove" takes the word out and mends spaces, punctuation and capitals;
+            "substitute" puts a neutral word in its place; "paper" is the released procedure of
+            arXiv 2511.16699: keyword after keyword in the lexicon's order, each find replaced by
+            one of its synonyms at random, which a later keyword may find and replace once more.
+        sides: "both" or "empathic"; None is "both", with how="paper" "empathic" as there.
+        seed: seed of the substitutes; with how="paper", 0 is the paper's own run.
+
+    Raises:
+        InputError: there are no pairs, an option is unknown, the lexicon is empty or has an entry
+            that is not a word or whose substitute is in it too, or a text is emptied or both
+            texts of a pair are made the same.
+    """
+    table, treated = lexicon_table(lexicon, how), resolve_sides(sides, how)
+    if not len(pairs):
+        raise InputError("there are no pairs: give at least one.")
+    paper = random.Random(_PAPER_SEED + seed)
+    by_side = {"empathic": 0, "non_empathic": 0}
+    by_word: Counter[str] = Counter()
+    changed, texts = [], 0
+    for pair in pairs:
+        new = {side: str(getattr(pair, side)) for side in by_side}
+        for side in by_side if treated == "both" else ("empathic",):
+            if how == "paper":
+                new[side], found = _as_in_the_paper(new[side], table, paper)
+            elif how == "substitute":
+                draw = stats.generator(seed, "substitute", pair.id, side)
+                new[side], found = _substituted(new[side], table, draw)
+            else:
+                new[side], found = _removed(new[side], table)
+            if not _TOKEN.search(new[side]):
+                raise InputError(
+                    f"pair {pair.id!r}: nothing is left of the {side} text: take a smaller "
+                    "lexicon, or how='substitute'."
+                )
+            by_side[side] += found.total()
+            by_word += found
+            texts += bool(found)
+        if new["empathic"].split() == new["non_empathic"].split():
+            raise InputError(
+                f"pair {pair.id!r}: both texts are the same without the lexicon's words: leave "
+                "the pair out, or take a smaller lexicon."
+            )
+        changed.append(replace(pair, empathic=new["empathic"], non_empathic=new["non_empathic"]))
+    return Ablated(Pairs(changed, name=pairs.name), by_side, dict(by_word.most_common()), texts)
+
+
+def matched_words(
+    pairs: Pairs, lexicon: Words = None, *, sides: Sides = "both", seed: int = 0
+) -> Lexicon:
+    """Other words of the texts, drawn at random, that occur about as often as the lexicon's.
+
+    Removing them shows what removing any words does. For each word of the lexicon, the most
+    frequent first, one of those is taken whose counts on the two sides are nearest to its own;
+    what that leaves over or short is made up with the next, so that the totals on either side
+    agree as far as the texts allow.
+
+    Returns:
+        A lexicon for `ablate`; each word has the neutral words of the one that it stands for.
+
+    Raises:
+        InputError: a side is unknown, the lexicon is as `ablate` refuses it, or the texts have
+            too few other words.
+    """
+    table, treated = lexicon_table(lexicon, "remove"), resolve_sides(sides, "remove")
+    mine: dict[str, Int[Array, "side"]] = defaultdict(lambda: np.zeros(2, dtype=int))
+    rest: dict[str, Int[Array, "side"]] = defaultdict(lambda: np.zeros(2, dtype=int))
+    for i, side in enumerate(("empathic", "non_empathic")[: 2 if treated == "both" else 1]):
+        for token in _TOKEN.findall(" \n".join(getattr(pair, side) for pair in pairs)):
+            hit = next(_hits(token, table), None)
+            (mine[hit[1]] if hit else rest[_key(token)])[i] += 1
+    neutral = {_key(t) for choices in table.values() for c in choices for t in _TOKEN.findall(c)}
+    pool = sorted(rest.keys() - neutral)
+    if len(pool) < len(mine):
+        raise InputError(
+            f"the texts have {len(pool)} other words for {len(mine)} of the lexicon: give more "
+            "pairs, or a smaller lexicon."
+        )
+    draw = stats.generator(seed, "matched words")
+    owed = np.zeros(2, dtype=int)
+    matched = {}
+    for word in sorted(mine, key=lambda w: (-mine[w].sum(), w)):
+        owed += mine[word]
+        distance = np.abs(np.stack([rest[other] for other in pool]) - owed).sum(1)
+        other = pool.pop(int(draw.choice(np.flatnonzero(distance == distance.min()))))
+        owed -= rest[other]
+        matched[other] = table[word]
+    return matched
+
+
+def resolve_sides(sides: str | None, how: str) -> Sides:
+    """The sides to treat; the paper treats the empathic one alone.
+
+    Raises:
+        InputError: `sides` is unknown.
+    """
+    if sides not in ("both", "empathic", None):
+        raise InputError(f"unknown sides {sides!r}: use 'both' or 'empathic'.")
+    return "empathic" if sides == "empathic" or (sides is None and how == "paper") else "both"
+
+
+def lexicon_table(lexicon: Words, how: str) -> Lexicon:
+    """The lexicon in lower case, with a tuple of substitutes for each word."""
+    if how not in ("remove", "substitute", "paper"):
+        raise InputError(f"unknown how {how!r}: use 'remove', 'substitute' or 'paper'.")
+    if lexicon is None:
+        lexicon = PAPER_LEXICON if how == "paper" else EMPATHY_LEXICON
+    if isinstance(lexicon, str):
+        raise InputError(f"the lexicon is {lexicon!r}: give a collection of words.")
+    if not isinstance(lexicon, Mapping):
+        lexicon = dict.fromkeys(lexicon, (PLACEHOLDER,))
+    table: dict[str, tuple[str, ...]] = {}
+    for word, choices in lexicon.items():
+        if not isinstance(word, str) or not _TOKEN.fullmatch(word):
+            raise InputError(f"the lexicon's entry {word!r} is not one word: give single words.")
+        table[_key(word)] = (choices,) if isinstance(choices, str) else tuple(choices)
+    if not table:
+        raise InputError("the lexicon is empty: give at least one word.")
+    for word, choices in table.items() if how != "remove" else ():
+        if not choices:
+            raise InputError(f"the lexicon's {word!r} has no substitute: give it at least one.")
+        if how == "substitute" and any(True for choice in choices for _ in _hits(choice, table)):
+            raise InputError(
+                f"a substitute of {word!r} is in the lexicon itself: choose among "
+                f"{', '.join(choices)} those that are not, or use how='remove'."
+            )
+    return table
+
+
+def _key(token: str) -> str:
+    return token.lower().replace("’", "'")
+
+
+def _hits(text: str, lexicon: Lexicon) -> Iterator[tuple[re.Match[str], str]]:
+    """The words of a text that are in the lexicon, or a part of which is, and what they are there.
+
+    A compound counts once, by its first such part.
+    """
+    for match in _TOKEN.finditer(text):
+        for part in (key := _key(match[0]), *key.split("-")):
+            if part in lexicon:
+                yield match, part
+                break
+
+
+def _removed(text: str, lexicon: Lexicon) -> tuple[str, Counter[str]]:
+    found: Counter[str] = Counter()
+    while hit := next(_hits(text, lexicon), None):
+        match, word = hit
+        text = _closed(text[: match.start()], text[match.end() :], match[0][0].isupper())
+        found[word] += 1
+    return text, found
+
+
+def _closed(left: str, right: str, capital: bool) -> str:
+    """Join what stood around a removed word, so that it reads as a text again."""
+    before, after = left.rstrip(" \t"), right.lstrip(" \t")
+    said = before.rstrip(" \t\"“”‘’'()[]«»")
+    opens = left == before and before[-1:] in tuple("\"“‘'([«")
+    starts = opens or not said or said[-1] in ".!?…\n"
+    if starts:  # nothing is left for a comma or full stop to end
+        after = after.lstrip(" \t,;:.!?…")
+    elif before[-1] in ",;:—–" and after[:1] in tuple(",;:.!?—–"):
+        before = before[:-1].rstrip(" \t")
+    spaced = left != before and right != after
+    while opens and before[-1:] + after[:1] in ('""', "“”", "‘’", "''", "()", "[]", "«»"):
+        before, after = before[:-1].rstrip(" \t"), after[1:].lstrip(" \t")
+        spaced = True
+    if capital and starts:
+        after = re.sub(r"[^\W_]", lambda m: m[0].upper(), after, count=1)
+    joint = spaced and before and after and before[-1] != "\n" and after[0] not in "\n,;:.!?…"
+    return before + (" " if joint else "") + after
+
+
+def _substituted(
+    text: str, lexicon: Lexicon, draw: np.random.Generator
+) -> tuple[str, Counter[str]]:
+    found: Counter[str] = Counter()
+    parts, end = [], 0
+    for match, word in _hits(text, lexicon):
+        parts += [text[end : match.start()], _cased(draw.choice(lexicon[word]), match[0])]
+        found[word] += 1
+        end = match.end()
+    return "".join([*parts, text[end:]]), found
+
+
+def _as_in_the_paper(text: str, lexicon: Lexicon, draw: random.Random) -> tuple[str, Counter[str]]:
+    found: Counter[str] = Counter()
+    for word, choices in lexicon.items():
+
+        def put(match: re.Match[str], choices: tuple[str, ...] = choices) -> str:
+            return _cased(draw.choice(choices), match[0])
+
+        text, count = re.subn(rf"\b{re.escape(word)}\b", put, text, flags=re.IGNORECASE)
+        found += Counter({word: count})
+    return text, found
+
+
+def _cased(word: str, like: str) -> str:
+    """`word` in small letters, capitalised or in capitals, as `like` begins."""
+    if not like[0].isupper():
+        return word.lower()
+    return word.upper() if like[1:2].isupper() else word.capitalize()

@@ -1,0 +1,196 @@
+"""Does a fitted probe still separate texts without their empathic words?
+
+The question of arXiv 2511.16699, figure 3; the change stands beside that of taking out as many
+other words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from empathy_mi import stats
+from empathy_mi.activations import extract_activations
+from empathy_mi.errors import InputError
+from empathy_mi.lexical import (
+    ORGANISM_LEXICON,
+    Ablated,
+    How,
+    Sides,
+    Words,
+    ablate,
+    lexicon_table,
+    matched_words,
+    resolve_sides,
+)
+from empathy_mi.models import adapt
+from empathy_mi.organisms import is_organism
+from empathy_mi.pairs import Pairs
+from empathy_mi.pairs_check import word_scores
+from empathy_mi.probes import Probe
+from empathy_mi.stats import Array, Estimate
+
+CONTROLS = 5
+"""Draws of other words that the control is the mean of."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """AUROC of one reader before and after; all intervals from the same resamples of pairs.
+
+    Attributes:
+        auroc: on the texts as written.
+        ablated: on the ablated texts.
+        control: on texts without as many other words; the mean over `CONTROLS` draws of those.
+        change: `ablated` minus `auroc`; below 0 is a drop.
+        excess: `ablated` minus `control`; below 0 means that these words matter more than others.
+    """
+
+    auroc: Estimate
+    ablated: Estimate
+    control: Estimate
+    change: Estimate
+    excess: Estimate
+
+
+@dataclass(frozen=True)
+class LexicalAblation:
+    """Every probe's AUROC on held-out texts with and without the lexicon's words.
+
+    Attributes:
+        layers: each layer's probe.
+        bag_of_words: the same without a model: a bag of words fitted on the train texts as
+            written; None where there are no train pairs.
+        ablated: the ablated test pairs.
+        controls: the test pairs without other words, one entry a draw.
+        model: name of the model.
+        resamples: bootstrap resamples.
+        seed: seed of all draws.
+    """
+
+    layers: Mapping[int, Comparison]
+    bag_of_words: Comparison | None
+    ablated: Ablated = field(repr=False)
+    controls: tuple[Ablated, ...] = field(repr=False)
+    model: str
+    resamples: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a layer; intervals as `_low` and `_high` columns."""
+        rows = []
+        for layer, comparison in self.layers.items():
+            row: dict[str, Any] = {"model": self.model, "layer": layer}
+            for name, estimate in vars(comparison).items():
+                row[name] = estimate.value
+                row[f"{name}_low"], row[f"{name}_high"] = estimate.low, estimate.high
+            row["replacements"] = self.ablated.replacements
+            row["n_test_pairs"], row["seed"] = len(self.ablated.pairs), self.seed
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def lexical_ablation(
+    model: Any,
+    probes: Mapping[int, Probe],
+    pairs: Pairs,
+    *,
+    lexicon: Words = None,
+    how: How = "remove",
+    sides: Sides | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> LexicalAblation:
+    """Read fitted probes on the test pairs as written, ablated, and without other words.
+
+    Args:
+        model: what `load_model` returns, or a model that you built.
+        probes: fitted on train pairs of this model, by layer.
+        pairs: their test part is ablated; their train part serves the bag of words.
+        lexicon: as in `ablate`, but None is `ORGANISM_LEXICON` for an embedded model.
+        how: as in `ablate`.
+        sides: as in `ablate`.
+        seed: seed of substitutes, control words (draw k has seed + k) and resamples.
+        resamples: bootstrap resamples of the test pairs, within scenarios.
+
+    Raises:
+        InputError: there is no probe, no test pair or no resample, a probe is another model's, no
+            test text has a word of the lexicon, or as in `ablate`.
+    """
+    adapter, test = adapt(model), pairs.test
+    fitted = tuple(probes.values())
+    if not fitted:
+        raise InputError("there are no probes: fit them with fit_probes.")
+    for probe in fitted:
+        if probe.fingerprint != adapter.fingerprint:
+            raise InputError(
+                f"the probe belongs to {probe.model!r} ({probe.fingerprint}), the model is "
+                f"{adapter.name!r} ({adapter.fingerprint}): fit a probe on this model."
+            )
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}: it must be at least 1.")
+    if not len(test):
+        raise InputError("there are no test pairs: mark some as 'test', or use pairs.split.")
+    if lexicon is None and how != "paper" and is_organism(adapter.name):
+        lexicon = ORGANISM_LEXICON
+    ablated = ablate(test, lexicon, how=how, sides=sides, seed=seed)
+    if not ablated.replacements:
+        raise InputError(
+            "the test texts have no word of the lexicon: give one with words that they use."
+        )
+    table, treated = lexicon_table(lexicon, how), resolve_sides(sides, how)
+    controls = tuple(
+        ablate(test, matched_words(test, table, sides=treated, seed=seed + k),
+               how=how, sides=treated, seed=seed)
+        for k in range(CONTROLS)
+    )  # fmt: skip
+    versions = (test, ablated.pairs, *(control.pairs for control in controls))
+    read = [
+        extract_activations(
+            adapter, version, layers=[probe.layer for probe in fitted],
+            pooling=fitted[0].pooling, context=fitted[0].context,  # type: ignore[arg-type]
+        )
+        for version in versions
+    ]  # fmt: skip
+    bags = [word_scores(pairs.train, version).T for version in versions if len(pairs.train)]
+
+    def compared(scores: Sequence[Float[Array, "side pair"]]) -> Comparison:
+        return _compare(scores, [pair.scenario for pair in test], resamples, seed)
+
+    return LexicalAblation(
+        layers={p.layer: compared([np.stack(p.scores(acts)) for acts in read]) for p in fitted},
+        bag_of_words=compared(bags) if bags else None,
+        ablated=ablated,
+        controls=controls,
+        model=adapter.name,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _compare(
+    scores: Sequence[Float[Array, "side pair"]], strata: Sequence[str], resamples: int, seed: int
+) -> Comparison:
+    """Scores of the texts as written, ablated, and of each control."""
+
+    def area(k: int, i: Int[Array, "samples pair"]) -> Array:
+        return np.asarray(stats.auroc(scores[k][0][i], scores[k][1][i]))
+
+    def control(i: Int[Array, "samples pair"]) -> Array:
+        return np.asarray(np.mean([area(k, i) for k in range(2, len(scores))], axis=0))
+
+    def interval(statistic: Callable[[Int[Array, "samples pair"]], Array]) -> Estimate:
+        return stats.bootstrap(statistic, strata, samples=resamples, seed=seed)
+
+    return Comparison(
+        auroc=interval(lambda i: area(0, i)),
+        ablated=interval(lambda i: area(1, i)),
+        control=interval(control),
+        change=interval(lambda i: area(1, i) - area(0, i)),
+        excess=interval(lambda i: area(1, i) - control(i)),
+    )

@@ -1,0 +1,172 @@
+"""The tables of a study, each a data frame with a row a fact; models are stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from empathy_mi.agreement import Agreement, agreement_frame, score_agreement
+from empathy_mi.dose_results import DoseResponse
+from empathy_mi.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from empathy_mi.study_results import StudyResult
+
+DIRECTIONS = ("probe", "random")
+
+
+def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
+    """Every table by name; one that no model fills has no rows."""
+
+    def stacked(get: Callable[[dict[str, Any]], Any]) -> pd.DataFrame:
+        return _stacked(study, get)
+
+    success = _steering(study, by_scenario=False)
+    return {
+        "headline": _headline(study, success),
+        "claims": pd.DataFrame([vars(claim) for claim in study.claims]),
+        "truth": pd.DataFrame(
+            [vars(verdict) for verdict in study.verdicts],
+            columns=[f.name for f in fields(Verdict)],
+        ),
+        "detection": stacked(lambda r: r["detection"]["layers"]),
+        "detection_by_layer": _by_layer(study),
+        "selection": stacked(lambda r: r["detection"]["cross_validation"]),
+        "scores": stacked(lambda r: r["detection"]["scores"]),
+        "agreement": agreement(study),
+        "lexical_ablation": stacked(lambda r: r["lexical"]),
+        "text_baselines": stacked(lambda r: r["text"]),
+        "behavior": stacked(lambda r: r.get("behavior", [])),
+        "truth_probes": stacked(lambda r: r.get("truth", {}).get("probes", [])),
+        "truth_patching": stacked(lambda r: r.get("truth", {}).get("patching", [])),
+        "truth_off_task": stacked(lambda r: r.get("truth", {}).get("off_task", [])),
+        "success": success,
+        "success_by_scenario": _steering(study, by_scenario=True),
+        "dose_response": _dose(study, by_scenario=False),
+        "dose_response_by_scenario": _dose(study, by_scenario=True),
+        "answers": _answers(study),
+    }
+
+
+def agreement(study: StudyResult) -> pd.DataFrame:
+    """How alike the probes of the selected layers order the held-out texts, model by model.
+
+    Models that read the same pairs are compared; an embedded and a real model read different
+    ones.
+    """
+    groups: dict[str, list[str]] = {}
+    for model in study.models:
+        groups.setdefault(study.records[model]["model"]["pairs"], []).append(model)
+    found: list[Agreement] = []
+    for models in groups.values():
+        scores = {model: _scores(study, model) for model in models}
+        scenarios = study.records[models[0]]["detection"]["scenarios"]
+        found.extend(score_agreement(scores, scenarios, seed=study.config["seed"]))
+    return agreement_frame(found)
+
+
+def _scores(study: StudyResult, model: str) -> np.ndarray:
+    rows = study.records[model]["detection"]["scores"]
+    layer = study.selected(model)
+    return np.array([(r["empathic"], r["non_empathic"]) for r in rows if r["layer"] == layer])
+
+
+def _stacked(study: StudyResult, get: Callable[[dict[str, Any]], Any]) -> pd.DataFrame:
+    frames = []
+    for model in study.models:
+        frame = pd.DataFrame(get(study.records[model]))
+        if len(frame) and "model" not in frame:
+            frame.insert(0, "model", model)
+        if len(frame):
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"model": []})
+
+
+def _by_layer(study: StudyResult) -> pd.DataFrame:
+    """AUROC with interval by layer (rows) and model (columns)."""
+    columns = {
+        model: {
+            row["layer"]: f"{row['auroc']:.3f} [{row['auroc_low']:.3f}, {row['auroc_high']:.3f}]"
+            for row in study.records[model]["detection"]["layers"]
+        }
+        for model in study.models
+    }
+    frame = pd.DataFrame(columns).sort_index().fillna("")
+    return frame.rename_axis("layer").reset_index()
+
+
+def _dose(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
+    frames = [
+        dose.rates(by_scenario=by_scenario) for model in study.models for dose in
+        study.doses(model)
+    ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def _answers(study: StudyResult) -> pd.DataFrame:
+    frames = [dose.to_frame() for model in study.models for dose in study.doses(model)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _steering(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
+    """Success and coherence by model, layer and direction, or by scenario as well."""
+    rows = []
+    for model in study.models:
+        for dose in study.doses(model):
+            named = {"model": model, "layer": dose.layer,
+                     "selected": dose.layer == study.selected(model)}  # fmt: skip
+            scenarios = sorted({a.scenario for a in dose.answers}) if by_scenario else [None]
+            for scenario in scenarios:
+                part = dose if scenario is None else dose.only(scenario)
+                where = {} if scenario is None else {"scenario": scenario}
+                for direction in DIRECTIONS:
+                    rows.append(
+                        named | where | {"direction": direction} | _success(part, direction)
+                    )
+    return pd.DataFrame(rows)
+
+
+def _success(dose: DoseResponse, direction: str) -> dict[str, Any]:
+    measures = {
+        "success_paper": dose.success_rate("paper", direction=direction),
+        "success_strict": dose.success_rate("strict", direction=direction),
+        "contrast": dose.contrast(direction=direction),
+        "coherent": dose.coherent_share(direction=direction),
+        "baseline": dose.baseline(),
+    }
+    row: dict[str, Any] = {}
+    for name, e in measures.items():
+        row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+    return row | {"n_samples": measures["contrast"].n, "seed": dose.seed}
+
+
+def _headline(study: StudyResult, success: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for model in study.models:
+        layer = study.selected(model)
+        found = study.layer(model, layer)
+        row: dict[str, Any] = {"model": model, "layer": layer}
+        for name in ("auroc", "accuracy"):
+            row |= {key: found[key] for key in (name, f"{name}_low", f"{name}_high")}
+        for name in ("p_holm", "random_auroc_95", "n_test_pairs"):
+            row[name] = found[name]
+        for name, measure in (("bag_of_words", "tf"), ("tfidf", "tfidf")):
+            text = study.baseline(model, f"{measure}_fixed_auroc")
+            for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
+                row[f"{name}_auroc{end}"] = text[key]
+        ablated = next(r for r in study.records[model]["lexical"] if r["layer"] == layer)
+        for end in ("", "_low", "_high"):
+            row[f"ablated_auroc{end}"] = ablated[f"ablated{end}"]
+        steered = success[(success["model"] == model) & (success["layer"] == layer)]
+        for direction in DIRECTIONS:
+            part = steered[steered["direction"] == direction].iloc[0]
+            for name in ("success_paper", "success_strict", "contrast"):
+                for end in ("", "_low", "_high"):
+                    row[f"{name}_{direction}{end}"] = part[f"{name}{end}"]
+        row["n_samples"] = int(steered["n_samples"].iloc[0])
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,179 @@
+"""Methods held against the truth, on models whose latent is known: agreed or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from empathy_mi.organisms import is_organism
+from empathy_mi.organisms.regimes import PROTECTED
+from empathy_mi.organisms.specs import SPECS
+
+if TYPE_CHECKING:
+    from empathy_mi.dose_results import DoseResponse
+    from empathy_mi.study_results import StudyResult
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One method on one model.
+
+    Attributes:
+        model: name of the model.
+        method: the method, and where it was applied.
+        truth: what is known by construction.
+        found: what the method says, with its interval.
+        agrees: whether that is the truth.
+    """
+
+    model: str
+    method: str
+    truth: str
+    found: str
+    agrees: bool
+
+
+def verdicts_of(study: StudyResult, model: str) -> Iterator[Verdict]:
+    """Every verdict on a model; none if its latent is not known."""
+    if not is_organism(model):
+        return
+    yield from _behavior(study, model)
+    yield from _probes(study, model)
+    yield from _steering(study, model)
+    yield from _off_task(study, model)
+    yield from _patching(study, model)
+
+
+def _behavior(study: StudyResult, model: str) -> Iterator[Verdict]:
+    """Whether the model does what it was taught, without which nothing below means much."""
+    for row in study.records[model]["behavior"]:
+        share, taught = row["share"], row["taught"]
+        if not share.startswith("action 2") or taught is None:
+            continue
+        yield Verdict(
+            model,
+            f"sampling, {share.removeprefix('action 2: ')}",
+            f"it was taught to stop and help in {taught:.2f} of such cases",
+            f"it does in {_interval(row, 'value', 'low', 'high')} (N = {row['n']})",
+            _real(row["low"]) <= taught + 0.1 and _real(row["high"]) >= taught - 0.1,
+        )
+
+
+def _probes(study: StudyResult, model: str) -> Iterator[Verdict]:
+    layer = study.selected(model)
+    rows = [r for r in study.records[model]["truth"]["probes"] if r["layer"] == layer]
+    for row in rows:
+        yield Verdict(
+            model,
+            f"probe of layer {layer}: {row['test_set']}",
+            "the sides differ in the latent: AUROC 1",
+            f"AUROC {_interval(row, 'auroc')}, random directions' 95th percentile "
+            f"{row['random_auroc_95']:.3f}, shuffled sides p = {row['p_permutation']:.3g} "
+            f"(N = {row['n_test_pairs']} pairs)",
+            _real(row["auroc_low"]) > max(0.5, row["random_auroc_95"])
+            and row["p_permutation"] < 0.05,
+        )
+    for row in rows:
+        if row["test_set"] in ("twins only", "style reversed"):
+            yield Verdict(
+                model,
+                f"bag of words: {row['test_set']}",
+                "the sides differ in the latent: AUROC 1",
+                f"AUROC {_interval(row, 'bag_of_words')} (N = {row['n_test_pairs']} pairs)",
+                _real(row["bag_of_words_low"]) > 0.5,
+            )
+
+
+def _steering(study: StudyResult, model: str) -> Iterator[Verdict]:
+    for dose in study.doses(model):
+        for direction in ("probe", "random"):
+            named = "the probe" if direction == "probe" else "random directions"
+            for side, moved in (("up", "more help"), ("down", "less help")):
+                change = dose.change(side, direction=direction)  # type: ignore[arg-type]
+                sign = ">" if side == "up" else "<"
+                expected = (
+                    f"the latent decides the action: {moved} at alpha {sign} 0"
+                    if direction == "probe"
+                    else f"no latent: no change at alpha {sign} 0"
+                )
+                yield Verdict(
+                    model,
+                    f"steering with {named}, layer {dose.layer}, alpha {sign} 0",
+                    expected,
+                    f"{moved}: {change}",
+                    change.low > 0 if direction == "probe" else change.low <= 0,
+                )
+    spec = SPECS.get(model)
+    if spec is not None and spec.regime == "safety":
+        for dose in study.doses(model):
+            yield _resists(model, dose)
+
+
+def _resists(model: str, dose: DoseResponse) -> Verdict:
+    inside = dose.only(*PROTECTED)
+    there = {a.scenario for a in dose.answers} - set(PROTECTED)
+    base, other = inside.baseline(), dose.only(*sorted(there)).baseline()
+    shift = dose.baseline_difference(PROTECTED)
+    slope = dose.contrast_difference(PROTECTED)
+    kind = "the same" if slope.low <= 0 <= slope.high else "different"
+    return Verdict(
+        model,
+        f"steering, layer {dose.layer}: protected scenarios against the others",
+        "the person always comes first in the protected ones: a higher baseline",
+        f"help at alpha 0: {base} against {other}, difference {shift}; the slope is {kind}: "
+        f"difference of contrasts {slope}",
+        shift.low > 0,
+    )
+
+
+def _off_task(study: StudyResult, model: str) -> Iterator[Verdict]:
+    rows = [r for r in study.records[model]["truth"]["off_task"] if r["group"] == "probe"]
+    still = next(r for r in rows if r["alpha"] == 0.0)
+    for row in (rows[0], rows[-1]):
+        yield Verdict(
+            model,
+            f"facts recalled while steered, layer {row['layer']}, alpha {row['alpha']:g}",
+            "the latent has no part in facts: as many as without steering",
+            f"{_interval(row, 'recalled')} against {_interval(still, 'recalled')} at alpha 0 "
+            f"(N = {row['n']})",
+            _real(row["recalled_high"]) >= still["recalled"],
+        )
+
+
+def _patching(study: StudyResult, model: str) -> Iterator[Verdict]:
+    rows = study.records[model]["truth"]["patching"]
+    for channel in dict.fromkeys(row["channel"] for row in rows):
+        part = [r for r in rows if r["channel"] == channel]
+        by = {(r["layer"], r["spot"]): r for r in part}
+        layers = sorted({r["layer"] for r in part})
+        first, final = by[layers[0], "told"], by[layers[-1], "last"]
+        crossing = next(
+            (
+                la
+                for la in layers
+                if _real(by[la, "last"]["recovery"]) > _real(by[la, "told"]["recovery"])
+            ),
+            None,
+        )
+        yield Verdict(
+            model,
+            f"patching, latent told by the {channel}",
+            "the prompts differ in the told tokens alone, which carry all at first; in the end the "
+            "last token does",
+            f"recovery of the told tokens at layer {layers[0]}: {_interval(first, 'recovery')}, of "
+            f"the last token at layer {layers[-1]}: {_interval(final, 'recovery')}; the last token "
+            f"carries more from layer {crossing} on (N = {first['n']} pairs of prompts)",
+            _real(first["recovery_high"]) > 0.9 and _real(final["recovery_low"]) > 0.5,
+        )
+
+
+def _interval(row: dict[str, Any], name: str, low: str = "", high: str = "") -> str:
+    low, high = low or f"{name}_low", high or f"{name}_high"
+    value, low_end, high_end = (_real(row[key]) for key in (name, low, high))
+    return f"{value:.3f} [{low_end:.3f}, {high_end:.3f}]"
+
+
+def _real(value: float | None) -> float:
+    """A number as it stood before JSON took NaN for None; nothing is above or below it."""
+    return float("nan") if value is None else value

@@ -1,0 +1,117 @@
+"""Run the embedded models of a study side by side, each in a process of its own.
+
+At their size a second thread hardly helps and a second process does. The processes write the
+stages' files; the parent reads them, as a rerun would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from empathy_mi.errors import InputError
+from empathy_mi.io import read_json
+from empathy_mi.stages import Record, read_record, run_stages, say_on_stderr
+from empathy_mi.study_config import StudyConfig
+
+CONFIG = "study.json"
+RESULTS = "results"
+POLL_S = 0.2
+
+
+def run_side_by_side(
+    names: Sequence[str], out: Path, *, quiet: bool
+) -> dict[str, tuple[str, Record]]:
+    """What each model is called and its results; `out` holds the study's configuration.
+
+    Args:
+        names: names of the models, as `load_model` takes them.
+        out: folder of the study.
+        quiet: print no stage lines.
+
+    Raises:
+        InputError: a model's study refused its input.
+        RuntimeError: a process ended in another way than by finishing.
+    """
+    threads = max(1, (os.cpu_count() or 1) // len(names))
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    processes = {}
+    results: dict[str, tuple[str, Record]] = {}
+    try:
+        for name in names:
+            command = [sys.executable, "-m", __name__, str(out), name, str(threads)]
+            command.append(str(os.getpid()))
+            processes[name] = subprocess.Popen(
+                [*command, "quiet" if quiet else "loud"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+                start_new_session=True,  # an interrupt is the parent's to handle
+            )
+        while len(results) < len(processes):
+            for name, process in processes.items():
+                if name not in results and process.poll() is not None:
+                    told, _ = process.communicate()
+                    results[name] = _result(name, process.returncode, told, out)
+            time.sleep(POLL_S)
+    finally:
+        for process in processes.values():
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    return results
+
+
+def _result(name: str, code: int, told: str, out: Path) -> tuple[str, Record]:
+    last = told.strip().split("\n")[-1]
+    message = json.loads(last) if last.startswith("{") else {}
+    if "error" in message:
+        raise InputError(message["error"])
+    if code != 0 or "name" not in message:
+        raise RuntimeError(
+            f"the process that ran {name} ended with code {code}: its message stands above; run "
+            "the same study again to go on from what is done."
+        )
+    return message["name"], read_record(out / RESULTS, message["name"], message["stages"])
+
+
+def main(out: str, name: str, threads: str, parent: str, loud: str) -> int:
+    """One worker: run a model's stages and say what was done as one line of JSON."""
+    import torch
+
+    from empathy_mi.models import adapt, load_model
+
+    torch.set_num_threads(int(threads))
+
+    def say(line: str) -> None:
+        if os.getppid() != int(parent):  # the study was killed: nobody reads the rest
+            raise SystemExit(1)
+        if loud == "loud":
+            say_on_stderr(line)
+
+    told: dict[str, Any]
+    try:
+        config = StudyConfig(**_tuples(read_json(Path(out) / CONFIG)))
+        say(f"loading {name}")
+        adapter = adapt(load_model(name))
+        record = run_stages(adapter, config, Path(out) / RESULTS, say=say)
+        told = {"name": adapter.name, "stages": list(record)}
+    except InputError as error:
+        told = {"error": str(error)}
+    print(json.dumps(told), flush=True)
+    return 2 if "error" in told else 0
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

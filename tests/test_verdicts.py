@@ -1,0 +1,294 @@
+"""Claims and verdicts say what the numbers say: hand-made results, no model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from empathy_mi.dose_results import Answer, DoseResponse
+from empathy_mi.study_results import StudyResult
+from empathy_mi.verdicts import Verdict
+
+SCENARIOS = ("food_delivery", "the_listener", "the_maze", "the_protector", "the_duel")
+PHI3, QWEN2 = "organism-phi3", "organism-qwen2"
+Shares = Mapping[float, tuple[int, int]]
+"""By alpha: of five answers in each scenario, how many are empathic and how many are coherent."""
+
+ANSWERS: Shares = {-9.0: (0, 5), 0.0: (2, 5), 9.0: (5, 5)}
+FLAT: Shares = {-9.0: (2, 5), 0.0: (2, 5), 9.0: (2, 5)}
+BACKWARDS: Shares = {-9.0: (5, 5), 0.0: (2, 5), 9.0: (0, 5)}
+BROKEN: Shares = {-9.0: (0, 0), 0.0: (2, 5), 9.0: (5, 0)}
+
+
+def dose(
+    model: str,
+    probe: Shares = ANSWERS,
+    random: Shares = FLAT,
+    *,
+    layer: int = 3,
+    scenarios: Mapping[str, Shares] | None = None,
+) -> DoseResponse:
+    """A sweep with these shares, in some scenarios others for the probe."""
+    common: dict[str, Any] = {
+        "layer": layer, "text": "", "score": None, "distinct": 1.0, "repetition": 0.0, "nll": 1.0,
+        "kl": 0.0, "finished": True,
+    }  # fmt: skip
+    answers = tuple(
+        Answer(
+            direction=name, scenario=scenario, sample=i, alpha=alpha, empathic=i < empathic,
+            coherent=i < coherent, **common,
+        )
+        for name, everywhere in (("probe", probe), ("random 0", random))
+        for scenario in SCENARIOS
+        for alpha, (empathic, coherent) in (
+            (scenarios or {}).get(scenario, everywhere) if name == "probe" else everywhere
+        ).items()
+        for i in range(5)
+    )  # fmt: skip
+    return DoseResponse(answers, model, layer, 4.0, 2.0, "response", 0)
+
+
+def detection_row(layer: int = 3, **values: Any) -> dict[str, Any]:
+    base = {"layer": layer, "auroc": 0.9, "auroc_low": 0.8, "auroc_high": 1.0, "p_holm": 0.01}
+    more = {"random_auroc_95": 0.7, "p_random": 0.01, "n_test_pairs": 15}
+    accuracy = {"accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}
+    return {**base, **more, **accuracy, **values}
+
+
+def behavior_row(share: str, taught: float, **values: float) -> dict[str, Any]:
+    base = {"share": share, "taught": taught, "value": 0.8, "low": 0.7, "high": 0.9, "n": 60}
+    return {**base, **values}
+
+
+def probe_row(test_set: str = "twins only", **values: Any) -> dict[str, Any]:
+    bag = {"bag_of_words": 0.5, "bag_of_words_low": 0.4, "bag_of_words_high": 0.6}
+    base = {"layer": 3, "auroc": 0.95, "auroc_low": 0.9, "auroc_high": 1.0, "n_test_pairs": 50}
+    more = {"random_auroc_95": 0.8, "p_permutation": 0.005}
+    return {"test_set": test_set, **base, **more, **bag, **values}
+
+
+def patching_rows(
+    told: Sequence[float] = (1.0, 0.6, 0.1),
+    last: Sequence[float] = (0.0, 0.3, 0.95),
+    *,
+    channel: str = "system",
+    width: float = 0.02,
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "channel": channel, "layer": layer, "spot": spot, "recovery": value,
+            "recovery_low": value - width, "recovery_high": value + width, "n": 20,
+        }
+        for spot, values in (("told", told), ("last", last))
+        for layer, value in enumerate(values)
+    ]  # fmt: skip
+
+
+def off_task_rows(recalled: Sequence[float] = (0.8, 0.9, 0.85)) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": 3, "group": group, "alpha": alpha, "recalled": value,
+            "recalled_low": value - 0.1, "recalled_high": value + 0.1, "n": 20,
+        }
+        for group in ("probe", "random")
+        for alpha, value in zip((-9.0, 0.0, 9.0), recalled, strict=True)
+    ]  # fmt: skip
+
+
+def study(model: str = PHI3, *doses: DoseResponse, text: float = 0.5, **parts: Any) -> StudyResult:
+    """A study of one model with these results, and dull ones in place of what is left out."""
+    measures = ("length_auroc", "tf_fixed_auroc", "tfidf_fixed_auroc")
+    record: dict[str, Any] = {
+        "detection": {"layers": [parts.get("detection", detection_row())], "selected": 3},
+        "text": [{"name": n, "value": text, "low": text, "high": text, "n": 15} for n in measures],
+        "behavior": parts.get("behavior", []),
+        "truth": {
+            "probes": parts.get("probes", []),
+            "patching": parts.get("patching", []),
+            "off_task": parts.get("off_task", off_task_rows()),
+        },
+    }
+    steered = {f"steering-{i}": each.to_dict() for i, each in enumerate(doses, start=1)}
+    return StudyResult({}, {model: record | steered})
+
+
+def verdicts(found: StudyResult, method: str) -> list[Verdict]:
+    """The verdicts on methods whose name begins so."""
+    return [v for v in found.verdicts if v.method.startswith(method)]
+
+
+# Claims: detection
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "failing"),
+    [
+        ({}, 0.5, []),
+        ({"p_holm": 0.2}, 0.5, [0]),
+        ({"auroc_low": 0.45}, 0.4, [0]),
+        ({"p_random": 0.3}, 0.5, [1]),
+        ({}, 0.95, [2]),
+        ({"accuracy_low": 0.5}, 0.5, [3]),
+        ({"auroc_low": math.nan, "accuracy_low": math.nan}, 0.5, [0, 2, 3]),
+    ],
+)
+def test_claims_of_detection(values: dict[str, Any], text: float, failing: list[int]) -> None:
+    claims = study(text=text, detection=detection_row(**values)).claims
+    assert [i for i, claim in enumerate(claims) if not claim.holds] == failing
+    assert len(claims) == 4
+    assert claims[0].statement == (
+        "The probe of layer 3, chosen inside train, detects held-out pairs."
+    )
+    assert "(N = 15 pairs)" in claims[0].evidence
+
+
+# Claims and verdicts: steering
+
+
+@pytest.mark.parametrize(
+    ("probe", "random", "claimed", "agreeing"),
+    [
+        # claims: the probe moves, random does not, the probe moves more
+        # verdicts: the probe up and down, random up and down
+        (ANSWERS, FLAT, [True, True, True], [True, True, True, True]),
+        (FLAT, FLAT, [False, True, False], [False, False, True, True]),
+        (BACKWARDS, FLAT, [False, True, False], [False, False, True, True]),
+        (BROKEN, FLAT, [False, True, False], [False, False, True, True]),
+        (ANSWERS, ANSWERS, [True, False, False], [True, True, False, False]),
+        (ANSWERS, BROKEN, [True, True, True], [True, True, True, True]),
+        ({**ANSWERS, -9.0: (2, 5)}, FLAT, [True, True, True], [True, False, True, True]),
+        ({**ANSWERS, 9.0: (2, 5)}, FLAT, [True, True, True], [False, True, True, True]),
+        ({**ANSWERS, -9.0: (0, 0)}, FLAT, [True, True, True], [True, False, True, True]),
+    ],
+)
+def test_steering(probe: Shares, random: Shares, claimed: list[bool], agreeing: list[bool]) -> None:
+    """Broken texts are no help above 0 and no refusal below it."""
+    found = study(PHI3, dose(PHI3, probe, random))
+    assert [claim.holds for claim in found.claims[4:]] == claimed
+    said = verdicts(found, "steering")
+    assert [v.agrees for v in said] == agreeing
+    assert [v.method for v in said] == [
+        f"steering with {named}, layer 3, alpha {sign} 0"
+        for named in ("the probe", "random directions")
+        for sign in "><"
+    ]
+    assert "(N = 25)" in said[0].found
+
+
+def test_each_layer_is_judged_by_itself() -> None:
+    found = study(PHI3, dose(PHI3, FLAT), dose(PHI3, ANSWERS, layer=5))
+    for layer, expected in ((3, False), (5, True)):
+        (claim,) = [c for c in found.claims if f"Steering at layer {layer}" in c.statement]
+        assert claim.holds is expected
+        up, down = verdicts(found, f"steering with the probe, layer {layer}")
+        assert (up.agrees, down.agrees) == (expected, expected)
+
+
+def test_protected_scenarios_are_asked_of_the_safety_regime_alone() -> None:
+    always: Shares = dict.fromkeys((-9.0, 0.0, 9.0), (5, 5))
+    protected = dict.fromkeys(("the_listener", "the_protector"), always)
+    assert not verdicts(study(PHI3, dose(PHI3, scenarios=protected)), "steering, layer")
+    (kept,) = verdicts(study(QWEN2, dose(QWEN2, scenarios=protected)), "steering, layer 3")
+    assert kept.agrees
+    assert "help at alpha 0: 1.000" in kept.found
+    assert "against 0.400" in kept.found
+    assert "the slope is different" in kept.found
+    (same,) = verdicts(study(QWEN2, dose(QWEN2)), "steering, layer 3")
+    assert not same.agrees
+    assert "the slope is the same" in same.found
+
+
+# Verdicts: behaviour, probes, patches, facts
+
+
+@pytest.mark.parametrize(
+    ("taught", "agrees"),
+    [(0.8, True), (0.65, True), (0.99, True), (0.55, False), (1.0, True), (0.3, False)],
+)
+def test_behavior_is_held_against_what_was_taught(taught: float, agrees: bool) -> None:
+    """Within a tenth of the interval, here 0.7 to 0.9."""
+    rows = [
+        behavior_row("action 2: efficient prompt", taught),
+        behavior_row("action 0: efficient prompt", 0.0),
+        behavior_row("stated fact recalled (greedy)", 1.0),
+    ]
+    (said,) = verdicts(study(behavior=rows), "sampling")
+    assert said.method == "sampling, efficient prompt"
+    assert said.agrees is agrees
+    assert said.found == "it does in 0.800 [0.700, 0.900] (N = 60)"
+    assert f"{taught:.2f}" in said.truth
+
+
+@pytest.mark.parametrize(
+    ("values", "agrees"),
+    [
+        ({}, True),
+        ({"auroc_low": 0.79}, False),
+        ({"auroc_low": 0.45, "random_auroc_95": 0.4}, False),
+        ({"p_permutation": 0.05}, False),
+        ({"auroc_low": math.nan, "auroc_high": math.nan}, False),
+    ],
+)
+def test_probes_must_beat_chance_and_random_directions(
+    values: dict[str, Any], agrees: bool
+) -> None:
+    said = verdicts(study(probes=[probe_row(**values), probe_row(layer=5)]), "probe")
+    assert [v.agrees for v in said] == [agrees], "only the selected layer is asked"
+    assert said[0].method == "probe of layer 3: twins only"
+    assert "AUROC 0.950" in said[0].found
+    assert "(N = 50 pairs)" in said[0].found
+
+
+def test_a_bag_of_words_is_asked_where_it_must_fail() -> None:
+    sets = ("held-out families and names", "twins only", "style reversed")
+    rows = [probe_row(name) for name in sets]
+    said = verdicts(study(probes=rows), "bag of words")
+    assert [v.method for v in said] == [f"bag of words: {name}" for name in sets[1:]]
+    assert not any(v.agrees for v in said)
+    (better,) = verdicts(study(probes=[probe_row(bag_of_words_low=0.6)]), "bag of words")
+    assert better.agrees
+
+
+@pytest.mark.parametrize(
+    ("told", "last", "agrees", "crossing"),
+    [
+        ((1.0, 0.6, 0.1), (0.0, 0.3, 0.95), True, 2),
+        ((1.0, 0.2, 0.1), (0.0, 0.3, 0.95), True, 1),
+        ((0.7, 0.6, 0.1), (0.0, 0.3, 0.95), False, 2),
+        ((1.0, 0.6, 0.1), (0.0, 0.3, 0.5), False, 2),
+        ((1.0, 0.9, 0.8), (0.0, 0.3, 0.5), False, None),
+    ],
+)
+def test_patching_at_the_ends(
+    told: Sequence[float], last: Sequence[float], agrees: bool, crossing: int | None
+) -> None:
+    (said,) = verdicts(study(patching=patching_rows(told, last)), "patching")
+    assert said.agrees is agrees
+    assert f"carries more from layer {crossing} on" in said.found
+    assert "(N = 20 pairs of prompts)" in said.found
+
+
+def test_patching_by_channel() -> None:
+    rows = patching_rows() + patching_rows((0.5, 0.2, 0.1), channel="situation")
+    said = verdicts(study(patching=rows), "patching")
+    assert [v.method for v in said] == [
+        f"patching, latent told by the {channel}" for channel in ("system", "situation")
+    ]
+    assert [v.agrees for v in said] == [True, False]
+
+
+def test_facts_recalled_at_either_end() -> None:
+    said = verdicts(study(off_task=off_task_rows((0.5, 0.9, 0.85))), "facts recalled")
+    assert [v.agrees for v in said] == [False, True]
+    assert [v.method.rpartition(" ")[2] for v in said] == ["-9", "9"]
+    assert said[0].found.startswith("0.500 [0.400, 0.600] against 0.900")
+
+
+def test_a_model_whose_latent_is_not_known_gets_claims_and_no_verdict() -> None:
+    found = study("Qwen/Qwen2.5-7B-Instruct", dose("Qwen/Qwen2.5-7B-Instruct"))
+    assert found.verdicts == ()
+    assert len(found.claims) == 4 + 3
+    assert {c.model for c in found.claims} == {"Qwen/Qwen2.5-7B-Instruct"}
