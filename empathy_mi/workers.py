@@ -10,8 +10,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,10 @@ def run_side_by_side(
             )
         while len(results) < len(processes):
             for name, process in processes.items():
-                if name not in results and process.poll() is not None:
-                    told, _ = process.communicate()
-                    results[name] = _result(name, process.returncode, told, out)
-            time.sleep(POLL_S)
+                if name not in results:
+                    with suppress(subprocess.TimeoutExpired):
+                        told, _ = process.communicate(timeout=POLL_S)
+                        results[name] = _result(name, process.returncode, told, out)
     finally:
         for process in processes.values():
             if process.poll() is None:
