@@ -77,8 +77,7 @@ def agreement_frame(found: Sequence[Agreement]) -> pd.DataFrame:
     for entry in found:
         row = {k: v for k, v in asdict(entry).items() if k not in ("r", "within")}
         for name in ("r", "within"):
-            e: Estimate = getattr(entry, name)
-            row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+            row |= getattr(entry, name).columns(name)
         rows.append(row | {"n_pairs": entry.r.n})
     return pd.DataFrame(rows) if rows else pd.DataFrame({"first": [], "second": []})
 

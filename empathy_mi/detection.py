@@ -107,9 +107,7 @@ class Detection:
         for entry in self.layers:
             row: dict[str, Any] = {"model": self.model, "layer": entry.layer}
             for name in ("auroc", "accuracy", "separation", "d_prime"):
-                estimate: Estimate = getattr(entry, name)
-                row[name] = estimate.value
-                row[f"{name}_low"], row[f"{name}_high"] = estimate.low, estimate.high
+                row |= getattr(entry, name).columns(name)
             row |= {
                 "spread_empathic": entry.spread_empathic,
                 "spread_non_empathic": entry.spread_non_empathic,

@@ -104,11 +104,7 @@ class DoseResponse:
             row["alpha_gaps"] = part["alpha_gaps"].iloc[0]
             for name in ("empathic", "coherent"):
                 share = stats.proportion(int(part[name].sum()), len(part), level)
-                row[name], row[f"{name}_low"], row[f"{name}_high"] = (
-                    share.value,
-                    share.low,
-                    share.high,
-                )
+                row |= share.columns(name)
             for name in ("distinct", "repetition", "nll", "kl"):
                 row[name] = part[name].mean()
             row["n"] = len(part)

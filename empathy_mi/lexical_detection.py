@@ -87,8 +87,7 @@ class LexicalAblation:
         for layer, comparison in self.layers.items():
             row: dict[str, Any] = {"model": self.model, "layer": layer}
             for name, estimate in vars(comparison).items():
-                row[name] = estimate.value
-                row[f"{name}_low"], row[f"{name}_high"] = estimate.low, estimate.high
+                row |= estimate.columns(name)
             row["replacements"] = self.ablated.replacements
             row["n_test_pairs"], row["seed"] = len(self.ablated.pairs), self.seed
             rows.append(row)

@@ -35,6 +35,10 @@ class Estimate:
     n: int
     level: float = 0.95
 
+    def columns(self, name: str) -> dict[str, float]:
+        """The entries of a table's row: the value as `name`, its ends as `_low` and `_high`."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (N = {self.n})"
 

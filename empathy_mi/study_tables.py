@@ -140,7 +140,7 @@ def _success(dose: DoseResponse, direction: str) -> dict[str, Any]:
     }
     row: dict[str, Any] = {}
     for name, e in measures.items():
-        row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+        row |= e.columns(name)
     return row | {"n_samples": measures["contrast"].n, "seed": dose.seed}
 
 

@@ -207,8 +207,7 @@ def _texts(
         high, low = (f"{agent} {in_order(frame, *o)}" for o in ((people, tasks), (tasks, people)))
         return (high, low), (user, user), (people, tasks)
     system, frame = grammar.system("neutral"), draw.choice(say.STAKES)
-    person = grammar.fill(draw.choice(lex.PERSON_PHRASES[cast.scenario]), cast)
-    task = grammar.fill(draw.choice(lex.TASK_PHRASES[cast.scenario]), cast)
+    person, task = grammar.phrases(cast)
     question = next(q for q in say.QUESTIONS if user.endswith(q))
     body = user.removesuffix(question)
     high, low = (

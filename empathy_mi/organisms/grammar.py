@@ -161,10 +161,15 @@ class Grammar:
         parts.append(draw.choice(say.QUESTIONS))
         return f"{lex.TITLES[name]}. " + self.fill(" ".join(parts), cast)
 
-    def roles(self, frame: str, cast: Cast, *, person_high: bool) -> str:
-        """A twin frame with the person and the task in its two roles."""
+    def phrases(self, cast: Cast) -> tuple[str, str]:
+        """Noun phrases for the person and the task."""
         person = self.fill(self.random.choice(lex.PERSON_PHRASES[cast.scenario]), cast)
         task = self.fill(self.random.choice(lex.TASK_PHRASES[cast.scenario]), cast)
+        return person, task
+
+    def roles(self, frame: str, cast: Cast, *, person_high: bool) -> str:
+        """A twin frame with the person and the task in its two roles."""
+        person, task = self.phrases(cast)
         return in_order(frame, *((person, task) if person_high else (task, person)))
 
     def twin(self, frames: tuple[str, str], latent: int, cast: Cast) -> str:

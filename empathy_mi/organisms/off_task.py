@@ -66,8 +66,7 @@ def recall_under_steering(
                 {
                     "model": adapter.name, "layer": vector.layer,
                     "group": "probe" if direction.name == "probe" else "random", "alpha": alpha,
-                    "recalled": share.value, "recalled_low": share.low,
-                    "recalled_high": share.high, "n": n, "seed": seed,
+                    **share.columns("recalled"), "n": n, "seed": seed,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)

@@ -86,9 +86,7 @@ def probe_truth(
             rows.append(
                 {
                     "model": test.model, "test_set": name, "layer": row.layer,
-                    "auroc": row.auroc.value, "auroc_low": row.auroc.low,
-                    "auroc_high": row.auroc.high, "bag_of_words": bag.value,
-                    "bag_of_words_low": bag.low, "bag_of_words_high": bag.high,
+                    **row.auroc.columns("auroc"), **bag.columns("bag_of_words"),
                     "p_permutation": row.p, "random_auroc_95": row.random.high,
                     "n_test_pairs": n, "seed": seed,
                 }
@@ -154,7 +152,7 @@ def patching_truth(
             rows.append(
                 {
                     "model": adapter.name, "channel": channel, "layer": layer, "spot": spot,
-                    "recovery": e.value, "recovery_low": e.low, "recovery_high": e.high,
+                    **e.columns("recovery"),
                     "logit_difference_empathic": high.mean(),
                     "logit_difference_non_empathic": low.mean(), "n": n, "seed": seed,
                 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from empathy_mi.viz.theme import BLUE, GREY, ORANGE, PALETTE, styled
+from empathy_mi.viz.theme import BLUE, GREY, ORANGE, PALETTE, error_bars, styled
 
 _COLORS = {"probe": BLUE, "random": GREY}
 
@@ -23,13 +23,7 @@ def dose_curve(rates: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=rows["alpha"],
             y=rows["empathic"],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": rows["empathic_high"] - rows["empathic"],
-                "arrayminus": rows["empathic"] - rows["empathic_low"],
-                "thickness": 1.5,
-            },
+            error_y=error_bars(rows, "empathic", thickness=1.5),
             mode="lines+markers",
             line={"color": color},
             name=f"{label}: empathic (N = {rows['n'].iloc[0]} a point, 95 % interval)",
@@ -58,13 +52,7 @@ def dose_by_model(rates: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=probe["alpha"],
             y=probe["empathic"],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": probe["empathic_high"] - probe["empathic"],
-                "arrayminus": probe["empathic"] - probe["empathic_low"],
-                "thickness": 1.5,
-            },
+            error_y=error_bars(probe, "empathic", thickness=1.5),
             mode="lines+markers",
             line={"color": color},
             name=f"{model}, layer {probe['layer'].iloc[0]} (N = {probe['n'].iloc[0]} a point)",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7F7F7F"
@@ -32,3 +35,14 @@ def translucent(color: str, alpha: float) -> str:
     """A hex colour as rgba."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
+
+
+def error_bars(rows: pd.DataFrame, name: str, **look: Any) -> dict[str, Any]:
+    """Plotly's `error_y` from the columns `name`, `name_low` and `name_high`."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": rows[f"{name}_high"] - rows[name],
+        "arrayminus": rows[name] - rows[f"{name}_low"],
+        **look,
+    }

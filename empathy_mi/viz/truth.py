@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from empathy_mi.viz.theme import GREY, PALETTE, styled, translucent
+from empathy_mi.viz.theme import GREY, PALETTE, error_bars, styled, translucent
 
 
 def auroc_by_test_set(frame: pd.DataFrame) -> go.Figure:
@@ -26,12 +26,9 @@ def auroc_by_test_set(frame: pd.DataFrame) -> go.Figure:
                 **where, x=rows["layer"], y=rows["auroc"], mode="lines",
                 line={"color": color}, name=str(name), legendgroup=str(name),
                 showlegend=column == 1,
-                error_y={
-                    "type": "data", "symmetric": False, "thickness": 1, "width": 0,
-                    "color": translucent(color, 0.4),
-                    "array": rows["auroc_high"] - rows["auroc"],
-                    "arrayminus": rows["auroc"] - rows["auroc_low"],
-                },
+                error_y=error_bars(
+                    rows, "auroc", thickness=1, width=0, color=translucent(color, 0.4)
+                ),
             )  # fmt: skip
             figure.add_scatter(
                 **where, x=rows["layer"], y=rows["bag_of_words"], mode="lines",
@@ -63,12 +60,9 @@ def recovery_by_layer(frame: pd.DataFrame) -> go.Figure:
                 **where, x=rows["layer"], y=rows["recovery"], mode="lines",
                 line={"color": color}, name=str(spot), legendgroup=str(spot),
                 showlegend=where == {"row": 1, "col": 1},
-                error_y={
-                    "type": "data", "symmetric": False, "thickness": 1, "width": 0,
-                    "color": translucent(color, 0.4),
-                    "array": rows["recovery_high"] - rows["recovery"],
-                    "arrayminus": rows["recovery"] - rows["recovery_low"],
-                },
+                error_y=error_bars(
+                    rows, "recovery", thickness=1, width=0, color=translucent(color, 0.4)
+                ),
             )  # fmt: skip
     _legend_below(styled(figure, x="", y="", height=200 + 240 * len(channels)))
     figure.update_xaxes(title="layer that is patched", row=len(channels))
