@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from empathy_mi import __version__
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, WorkerError
 
 PRESET_NAMES = ("quick", "full", "paper")
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0 when all went well, 2 for bad input, 130 when interrupted.
+        0 when all went well, 1 when a process was killed, 2 for bad input, 130 when interrupted.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except WorkerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on.", file=sys.stderr)
         return 130

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from empathy_mi.generation import prefill_shared
 from empathy_mi.models import Adapter
-from empathy_mi.tokens import pad, pad_id
+from empathy_mi.tokens import by_length, pad, pad_id
 
 
 def distinct_ratio(text: str) -> float:
@@ -49,7 +50,7 @@ def negative_log_likelihood(
 ) -> list[float]:
     """Mean nats per completion token under the unsteered model; NaN for an empty completion.
 
-    The prompt is context and is not counted.
+    The prompt is context and is not counted; equal prompts of a batch are read once.
 
     Args:
         adapter: the model, without hooks.
@@ -59,20 +60,21 @@ def negative_log_likelihood(
     """
     result = [float("nan")] * len(prompts)
     rows = [i for i in range(len(prompts)) if completions[i]]
-    rows.sort(key=lambda i: len(prompts[i]) + len(completions[i]))
-    while rows:
-        longest = len(prompts[rows[-1]]) + len(completions[rows[-1]])
-        take = max(1, max_tokens // longest)
-        chunk, rows = rows[-take:], rows[:-take]
-        texts = [[*prompts[i], *completions[i]] for i in chunk]
-        batch = pad(texts, pad_id(adapter.tokenizer), side="right")
+    if not rows:
+        return result
+    head, fill = max(len(prompts[i]) for i in rows), pad_id(adapter.tokenizer)
+    chunks = by_length([head + len(completions[i]) for i in rows], max_tokens)
+    for chunk in reversed(chunks):  # what needs most memory comes first
+        chosen = [rows[i] for i in chunk]
+        first, cache = prefill_shared(adapter, [prompts[i] for i in chosen])
+        batch = pad([completions[i] for i in chosen], fill, side="right")
         tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
-        logits = adapter.forward(tokens, mask)
-        for r, i in enumerate(chunk):
-            start, end = len(prompts[i]), len(texts[r])
-            scores = logits[r, start - 1 : end - 1].float()
-            losses = torch.nn.functional.cross_entropy(
-                scores, tokens[r, start:end], reduction="none"
-            )
-            result[i] = float(losses.double().mean())
+        after = adapter.extend(tokens, mask, cache)[:, :-1]
+        logits = torch.cat([first[:, None], after], dim=1).float()
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), tokens, reduction="none"
+        ).double()
+        means = (losses * mask).sum(1) / mask.sum(1)
+        for i, mean in zip(chosen, means.tolist(), strict=True):
+            result[i] = mean
     return result

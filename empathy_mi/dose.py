@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from empathy_mi import stats
 from empathy_mi.coherence import (
     distinct_ratio,
     kl_divergence,
@@ -18,18 +17,18 @@ from empathy_mi.coherence import (
 )
 from empathy_mi.dose_results import Answer, DoseResponse
 from empathy_mi.errors import InputError
-from empathy_mi.generation import check_settings, generate, noise
+from empathy_mi.generation import check_settings, generate, no_hooks, noise
 from empathy_mi.models import adapt
 from empathy_mi.outcomes import Outcome, Scorer
 from empathy_mi.prompts import Prompt, scenario_prompts, scorer_for
 from empathy_mi.steering import (
     Positions,
     SteeringVector,
-    add,
     check_alphas,
     check_positions,
     check_vector,
     random_vectors,
+    shift,
 )
 from empathy_mi.tokens import encode_prompt
 
@@ -55,8 +54,8 @@ def dose_response(
 ) -> DoseResponse:
     """Steer at one layer with every alpha, and with random directions of the same lengths.
 
-    All alphas and samples are rows of one batch. A sample has the same prompt and the same
-    sampling noise at every alpha, so that alphas are compared within samples.
+    All directions, alphas and samples are rows of one batch. A sample has the same prompt and the
+    same sampling noise at every alpha, so that alphas are compared within samples.
 
     Args:
         model: what `load_model` returns, or a model that you built.
@@ -99,51 +98,48 @@ def dose_response(
         temperature=temperature,
         batch_rows=batch_rows,
     )
-    every = [(prompt, ids, alpha) for alpha in strengths
-             for prompt, ids in zip(prompts, encoded, strict=True)]  # fmt: skip
     directions = (replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed))
-    stats.generator(seed)  # refuses a bad seed before anything is run
+    # Without steering all directions are one: the answers at alpha 0 are written once.
+    rows = [
+        _Row(direction, alpha, prompt, ids)
+        for direction in directions
+        for alpha in strengths
+        for prompt, ids in zip(prompts, encoded, strict=True)
+        if alpha != 0.0 or direction is directions[0]
+    ]
+
+    def hooks(part: Tensor) -> list[tuple[str, Any]]:
+        deltas = [rows[i].alpha * rows[i].direction.direction for i in part.tolist()]
+        return [shift(torch.stack(deltas).to(adapter.device), vector.layer, positions)]
+
+    ids = [row.ids for row in rows]
+    labels = [f"{row.prompt.scenario} {row.prompt.sample}" for row in rows]
+    written = generate(
+        adapter,
+        ids,
+        max_new_tokens=max_new_tokens,
+        uniforms=noise(seed, labels, max_new_tokens),
+        temperature=temperature,
+        prefill_hooks=None if positions == "response" else hooks,
+        decode_hooks=hooks if positions != "prompt" else no_hooks,
+        batch_rows=batch_rows,
+        label=f"steering layer {vector.layer}",
+    )
+    nll = negative_log_likelihood(adapter, ids, written.ids)
     plain = generate(adapter, encoded, max_new_tokens=1, batch_rows=batch_rows).first_logits
-    firsts = {_unit(p): logits for p, logits in zip(prompts, plain, strict=True)}
-    answers: list[Answer] = []
-    unsteered: list[Answer] = []
-    for direction in directions:
-        # Without steering all directions are one: the answers at alpha 0 are written once.
-        rows = [row for row in every if row[2] != 0.0] if unsteered else every
-        answers += [replace(answer, direction=direction.name) for answer in unsteered]
-        if not rows:
-            continue
-        amount = torch.tensor([alpha for _, _, alpha in rows])
-
-        def hooks(
-            part: Tensor, direction: SteeringVector = direction, amount: Tensor = amount
-        ) -> list[tuple[str, Any]]:
-            return [add(direction, amount[part].to(adapter.device), positions)]
-
-        ids = [row[1] for row in rows]
-        labels = [f"{prompt.scenario} {prompt.sample}" for prompt, _, _ in rows]
-        written = generate(
-            adapter,
-            ids,
-            max_new_tokens=max_new_tokens,
-            uniforms=noise(seed, labels, max_new_tokens),
-            temperature=temperature,
-            prefill_hooks=None if positions == "response" else hooks,
-            decode_hooks=hooks if positions != "prompt" else lambda part: [],
-            batch_rows=batch_rows,
-            label=f"steering layer {vector.layer}, {direction.name}",
-        )
-        nll = negative_log_likelihood(adapter, ids, written.ids)
-        before = torch.stack([firsts[_unit(prompt)] for prompt, _, _ in rows])
-        kl = kl_divergence(written.first_logits, before).clamp(min=0)
-        made = [
-            _answer(direction, prompt, alpha, text, count(text), nll[r], float(kl[r]), finished)
-            for r, ((prompt, _, alpha), text, finished) in enumerate(
-                zip(rows, written.texts, written.finished, strict=True)
-            )
-        ]
-        unsteered = unsteered or [answer for answer in made if answer.alpha == 0.0]
-        answers += made
+    place = {_unit(prompt): i for i, prompt in enumerate(prompts)}
+    before = plain[[place[_unit(row.prompt)] for row in rows]]
+    kl = kl_divergence(written.first_logits, before).clamp(min=0).tolist()
+    answers = [
+        _answer(row, text, count(text), nll[i], kl[i], written.finished[i])
+        for i, (row, text) in enumerate(zip(rows, written.texts, strict=True))
+    ]
+    unsteered = [answer for answer in answers if answer.alpha == 0.0]
+    answers += [
+        replace(answer, direction=direction.name)
+        for direction in directions[1:]
+        for answer in unsteered
+    ]
     return DoseResponse(
         answers=tuple(answers),
         model=adapter.name,
@@ -153,6 +149,16 @@ def dose_response(
         positions=positions,
         seed=seed,
     )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What one answer is written from."""
+
+    direction: SteeringVector
+    alpha: float
+    prompt: Prompt
+    ids: list[int]
 
 
 def _unit(prompt: Prompt) -> tuple[str, int]:
@@ -171,21 +177,14 @@ def _check_prompts(prompts: Sequence[Prompt]) -> None:
 
 
 def _answer(
-    direction: SteeringVector,
-    prompt: Prompt,
-    alpha: float,
-    text: str,
-    outcome: Outcome,
-    nll: float,
-    kl: float,
-    finished: bool,
+    row: _Row, text: str, outcome: Outcome, nll: float, kl: float, finished: bool
 ) -> Answer:
     return Answer(
-        direction=direction.name,
-        layer=direction.layer,
-        scenario=prompt.scenario,
-        sample=prompt.sample,
-        alpha=alpha,
+        direction=row.direction.name,
+        layer=row.direction.layer,
+        scenario=row.prompt.scenario,
+        sample=row.prompt.sample,
+        alpha=row.alpha,
         text=text,
         empathic=outcome.empathic,
         coherent=outcome.coherent,

@@ -245,8 +245,10 @@ class DoseResponse:
             resamples: bootstrap resamples of the samples, within scenarios.
 
         Raises:
-            InputError: the direction is unknown, or alpha 0 or the side was not run.
+            InputError: the side or direction is unknown, or alpha 0 or the side was not run.
         """
+        if side not in ("up", "down"):
+            raise InputError(f"unknown side {side!r}: use 'up' or 'down'.")
         cells = self._chosen(direction)
         alphas = cells[0].alphas
         chosen = alphas > 0 if side == "up" else alphas < 0

@@ -1,4 +1,4 @@
-"""The one exception type for bad input."""
+"""What goes wrong: bad input, and a process of the study that was killed."""
 
 from __future__ import annotations
 
@@ -10,3 +10,7 @@ class InputError(ValueError):
     It is raised before any long work starts; the command line prints it without a traceback
     and exits with status 2.
     """
+
+
+class WorkerError(RuntimeError):
+    """The process that ran a model ended in another way than by finishing; see `workers`."""

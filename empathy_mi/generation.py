@@ -99,7 +99,7 @@ def generate(
             rows = torch.arange(start, min(start + batch_rows, len(prompts)))
             chosen, hooks = [prompts[i] for i in rows], decode_hooks(rows)
             if prefill_hooks is None:
-                logits, cache = _read_shared(adapter, chosen, hooks)
+                logits, cache = prefill_shared(adapter, chosen, hooks)
             else:
                 logits, cache = _read(adapter, chosen, prefill_hooks(rows))
             first.append(logits.float().cpu())
@@ -127,26 +127,36 @@ def generate(
     )
 
 
+def prefill_shared(
+    adapter: Adapter,
+    prompts: Sequence[Sequence[int]],
+    hooks: Sequence[tuple[str, Any]] = (),
+) -> tuple[Float[Tensor, "row vocab"], Cache]:
+    """Logits after each prompt, and the cache with a row for each; equal prompts are read once.
+
+    Args:
+        adapter: the model.
+        prompts: token ids of each row's prompt.
+        hooks: run at the last token of every row, which then is read row by row.
+    """
+    distinct = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    rows = [distinct[tuple(prompt)] for prompt in prompts]
+    if not hooks:
+        logits, cache = _read(adapter, list(distinct), ())
+        return logits[rows], cache.rows(rows)
+    if min(map(len, prompts)) == 1:
+        return _read(adapter, prompts, hooks)
+    _, cache = _read(adapter, [prompt[:-1] for prompt in distinct], ())
+    last = torch.tensor([prompt[-1] for prompt in prompts], device=adapter.device)
+    return adapter.decode(last, cache.rows(rows), hooks=hooks)
+
+
 def _read(
     adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[tuple[str, Any]]
 ) -> tuple[Float[Tensor, "row vocab"], Cache]:
-    """Logits after each prompt, and the cache."""
     batch = pad(prompts, pad_id(adapter.tokenizer), side="left")
     tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
     return adapter.prefill(tokens, mask, hooks=hooks)
-
-
-def _read_shared(
-    adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[tuple[str, Any]]
-) -> tuple[Float[Tensor, "row vocab"], Cache]:
-    """The same with hooks at the last token only: what comes before is read once a prompt."""
-    if min(map(len, prompts)) == 1:
-        return _read(adapter, prompts, hooks)
-    distinct = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
-    _, cache = _read(adapter, [prompt[:-1] for prompt in distinct], ())
-    fan = cache.rows([distinct[tuple(prompt)] for prompt in prompts])
-    last = torch.tensor([prompt[-1] for prompt in prompts], device=adapter.device)
-    return adapter.decode(last, fan, hooks=hooks)
 
 
 def check_settings(

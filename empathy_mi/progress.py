@@ -10,6 +10,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 DELAY_S = 2.0
+_hidden = False
+
+
+def hide_bars() -> None:
+    """Draw no bar in this process from now on."""
+    global _hidden
+    _hidden = True
 
 
 @contextmanager
@@ -21,7 +28,7 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     Yields:
         A function that takes how many of `total` are done by now.
     """
-    if not sys.stderr.isatty():
+    if _hidden or not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.console import Console

@@ -76,7 +76,8 @@ def safe(name: str) -> str:
 
 def say_on_stderr(line: str) -> None:
     """Print a line where progress goes."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # in one piece, since several processes may write
+    sys.stderr.flush()
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,13 @@ def _stages(adapter: Adapter, config: StudyConfig, layers: tuple[int, ...]) -> l
             "off_task": _rows(recalled),
             "probes": _rows(probe_truth(adapter, probes(), n=config.truth, seed=config.seed)),
             "patching": _rows(
-                patching_truth(adapter, probes=probes(), n=config.patched, seed=config.seed)
+                patching_truth(
+                    adapter,
+                    probes=probes(),
+                    n=config.patched,
+                    every=config.patched_every,
+                    seed=config.seed,
+                )
             ),
         }
 

@@ -84,19 +84,27 @@ def add(
     Raises:
         InputError: `positions` is unknown.
     """
+    return shift(alphas[:, None].float() * vector.direction.float(), vector.layer, positions)
+
+
+def shift(deltas: Float[Tensor, "row d"], layer: int, positions: Positions) -> tuple[str, Any]:
+    """The hook that adds `deltas[row]` to the output of a block; one delta serves all rows.
+
+    Raises:
+        InputError: `positions` is unknown.
+    """
     check_positions(positions)
-    delta = alphas[:, None, None].float() * vector.direction.float()
 
     def hook_fn(residual: Float[Tensor, "row pos d"], hook: Any) -> Tensor | None:
-        shift = delta.to(residual)
+        added = deltas.to(residual)[:, None]
         prompt = residual.shape[1] > 1
         if positions == "all" or (positions == "prompt" and prompt):
-            return residual + shift
+            return residual + added
         if positions == "prompt":  # a generated token
             return None
-        return torch.cat([residual[:, :-1], residual[:, -1:] + shift], dim=1)
+        return torch.cat([residual[:, :-1], residual[:, -1:] + added], dim=1)
 
-    return resid_post(vector.layer), hook_fn
+    return resid_post(layer), hook_fn
 
 
 def random_vectors(like: SteeringVector, count: int, *, seed: int = 0) -> list[SteeringVector]:

@@ -55,7 +55,7 @@ def run_study(
 
     Raises:
         InputError: an option cannot be used; nothing long has run by then.
-        RuntimeError: the process of an embedded model was killed.
+        WorkerError: the process of an embedded model was killed.
     """
     config = configure(models, preset, layers, alphas, samples, seed)
     out = Path(out)

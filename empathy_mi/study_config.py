@@ -29,6 +29,7 @@ class StudyConfig:
         truth: test pairs of each kind when an embedded model's probe is held against the truth.
         patched: pairs of prompts when it is asked where an embedded model decides, and questions
             off the task under steering.
+        patched_every: take every so many layers when prompts are patched.
         max_new_tokens: limit of an answer.
         seed: seed of everything random.
     """
@@ -44,13 +45,19 @@ class StudyConfig:
     behavior: int = 60
     truth: int = 50
     patched: int = 20
+    patched_every: int = 1
     max_new_tokens: int = 80
     seed: int = 0
 
 
 PRESETS: dict[str, StudyConfig] = {
     "quick": StudyConfig(
-        alphas=(-20.0, -10.0, 0.0, 10.0, 20.0), samples=4, behavior=30, truth=30, patched=10
+        alphas=(-20.0, -10.0, 0.0, 10.0, 20.0),
+        samples=4,
+        behavior=20,
+        truth=30,
+        patched=10,
+        patched_every=3,
     ),
     "full": StudyConfig(samples=20, controls=5, steered=7, behavior=200, truth=150, patched=60),
     "paper": StudyConfig(every=4, samples=5, controls=3, steered=1, context="none"),

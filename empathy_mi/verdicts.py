@@ -102,7 +102,7 @@ def _steering(study: StudyResult, model: str) -> Iterator[Verdict]:
                     f"steering with {named}, layer {dose.layer}, alpha {sign} 0",
                     expected,
                     f"{moved}: {change}",
-                    change.low > 0 if direction == "probe" else change.low <= 0,
+                    change.low > 0 if direction == "probe" else change.low <= 0 <= change.high,
                 )
     spec = SPECS.get(model)
     if spec is not None and spec.regime == "safety":

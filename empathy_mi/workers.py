@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, WorkerError
 from empathy_mi.io import read_json
+from empathy_mi.progress import hide_bars
 from empathy_mi.stages import Record, read_record, run_stages, say_on_stderr
 from empathy_mi.study_config import StudyConfig
 
@@ -37,7 +38,7 @@ def run_side_by_side(
 
     Raises:
         InputError: a model's study refused its input.
-        RuntimeError: a process ended in another way than by finishing.
+        WorkerError: a process ended in another way than by finishing.
     """
     threads = max(1, (os.cpu_count() or 1) // len(names))
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -62,10 +63,11 @@ def run_side_by_side(
                         told, _ = process.communicate(timeout=POLL_S)
                         results[name] = _result(name, process.returncode, told, out)
     finally:
-        for process in processes.values():
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+        running = [process for process in processes.values() if process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
     return results
 
 
@@ -75,7 +77,7 @@ def _result(name: str, code: int, told: str, out: Path) -> tuple[str, Record]:
     if "error" in message:
         raise InputError(message["error"])
     if code != 0 or "name" not in message:
-        raise RuntimeError(
+        raise WorkerError(
             f"the process that ran {name} ended with code {code}: its message stands above; run "
             "the same study again to go on from what is done."
         )
@@ -88,6 +90,7 @@ def main(out: str, name: str, threads: str, parent: str, loud: str) -> int:
 
     from empathy_mi.models import adapt, load_model
 
+    hide_bars()  # several processes would draw on one line
     torch.set_num_threads(int(threads))
 
     def say(line: str) -> None:

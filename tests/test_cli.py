@@ -10,6 +10,7 @@ import pytest
 
 from empathy_mi import __version__
 from empathy_mi.cli import PRESET_NAMES, main
+from empathy_mi.errors import WorkerError
 from empathy_mi.study_config import DEFAULT_MODELS, PRESETS
 
 
@@ -93,6 +94,18 @@ def test_options_reach_the_study(
     assert asked == {"models": models, "out": "out", **defaults, **options}
     report = f"{asked['out']}/report.html"
     assert capsys.readouterr().out == f"text of result\n\nreport: {report}\n"
+
+
+def test_a_killed_process_exits_1_with_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_study(*arguments: object, **options: object) -> None:
+        raise WorkerError("the process that ran x ended with code -9: run the same study again.")
+
+    monkeypatch.setattr("empathy_mi.study.run_study", run_study)
+    assert main(["study"]) == 1
+    said = "error: the process that ran x ended with code -9: run the same study again.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_an_interrupt_exits_130_with_one_sentence(

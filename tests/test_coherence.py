@@ -126,14 +126,27 @@ def test_likelihood_is_hugging_faces_loss(
 
 
 def test_batches_keep_to_the_token_budget(adapter: Adapter) -> None:
+    """Counted with the longest prompt: seven and five do not fit into 18 beside four and five."""
     shapes: list[tuple[int, ...]] = []
 
     def see(residual: torch.Tensor, hook: Any) -> None:
         shapes.append(tuple(residual.shape[:2]))
 
     with adapter.model.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", see)]):
-        negative_log_likelihood(adapter, PROMPTS, COMPLETIONS, max_tokens=14)
-    assert shapes == [(1, 9), (2, 7)]
+        negative_log_likelihood(adapter, PROMPTS, COMPLETIONS, max_tokens=18)
+    assert shapes == [(1, 2), (1, 7), (2, 5), (2, 4)]
+
+
+def test_equal_prompts_are_read_once(adapter: Adapter, reference: list[float]) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def see(residual: torch.Tensor, hook: Any) -> None:
+        shapes.append(tuple(residual.shape[:2]))
+
+    with adapter.model.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", see)]):
+        got = negative_log_likelihood(adapter, PROMPTS[:1] * 3, COMPLETIONS[:2] + COMPLETIONS[:1])
+    assert shapes == [(1, 3), (3, 4)]
+    assert got[0] == got[2] == pytest.approx(reference[0], abs=2e-5)
 
 
 def test_nothing_to_score(adapter: Adapter) -> None:

@@ -102,7 +102,7 @@ def test_unsteered_answers_are_written_once_and_shared(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("empathy_mi.dose.generate", counted)
     whole = sweep(controls=2)
-    assert rows == [12, 8, 8], "2 scenarios x 2 samples: at 3 alphas, then at the 2 besides 0"
+    assert rows == [12 + 8 + 8], "2 scenarios x 2 samples: at 3 alphas, then at the 2 besides 0"
     groups = {
         name: [a for a in whole.answers if a.direction == name]
         for name in ("probe", "random 0", "random 1")
@@ -401,6 +401,12 @@ def test_the_change_of_random_directions_is_their_mean() -> None:
     assert dose.change("up", direction="random 0").value == pytest.approx(3 / 5)
     assert dose.change("up", direction="random").value == pytest.approx((3 / 5 - 1 / 5) / 2)
     assert dose.change("down", direction="random").value == 0
+
+
+def test_a_change_has_two_sides() -> None:
+    side: Any = "left"
+    with pytest.raises(InputError, match="unknown side 'left': use 'up' or 'down'."):
+        made(answers({"the_maze": {0.0: (2, 5), 9.0: (5, 5)}})).change(side)
 
 
 def test_a_change_needs_alpha_zero_and_its_side() -> None:

@@ -588,6 +588,13 @@ def test_bad_ids_and_masks(adapter: Adapter, ids: tuple) -> None:
     right[1, -1] = 0
     with pytest.raises(InputError, match="prefill needs left padding, and the mask ends in padd"):
         adapter.prefill(tokens, right)
+    _, cache = adapter.prefill(tokens, mask)
+    with pytest.raises(InputError, match=r"\(1, 6\): expected a row for each of the 2 rows of the"):
+        adapter.extend(tokens[:1], mask[:1], cache)
+    left = torch.ones_like(mask)
+    left[1, 0] = 0
+    with pytest.raises(InputError, match="extend needs right padding, and the mask begins with p"):
+        adapter.extend(tokens, left, cache)
     with pytest.raises(InputError, match=r"expected \[batch, pos, 32\]"):
         adapter.resume(torch.zeros(2, 6, 31), mask, layer=1)
 

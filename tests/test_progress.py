@@ -46,6 +46,14 @@ def test_what_is_slow_draws_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "3/3" in screen.getvalue()
 
 
+def test_bars_can_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = watched(monkeypatch)
+    monkeypatch.setattr(progress, "_hidden", False)
+    progress.hide_bars()
+    assert list(track(range(3), "numbers")) == [0, 1, 2]
+    assert screen.getvalue() == ""
+
+
 def test_the_bar_goes_when_the_loop_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = watched(monkeypatch)
 

@@ -279,6 +279,14 @@ def test_a_model_of_no_known_regime_is_taken_for_a_plain_one(tmp_path: Path) -> 
     assert set(frame["model"]) == {"organism-mine"}
 
 
+def test_some_layers_are_those_of_all(model: Any, probes: ProbeSet, patched: pd.DataFrame) -> None:
+    some = patching_truth(model, probes=probes, n=10, seed=3, every=2)
+    layers = sorted({*range(0, BLOCKS - 1, 2), BLOCKS - 2})
+    assert sorted(some["layer"].unique()) == layers
+    kept = patched[patched["layer"].isin(layers)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, kept)
+
+
 def test_wrong_options_of_patches(model: Any, tiny_folders: dict[str, Path]) -> None:
     def message(**options: Any) -> str:
         with pytest.raises(InputError) as error:
@@ -286,6 +294,7 @@ def test_wrong_options_of_patches(model: Any, tiny_folders: dict[str, Path]) -> 
         return str(error.value)
 
     assert message(n=0) == "n is 0: it must be at least 1."
+    assert message(every=0) == "every is 0: it must be at least 1."
     unknown: Sequence[Any] = ["user"]
     assert message(channels=unknown) == "unknown channel 'user': use 'system' or 'situation'."
     assert message(n=10, seed=-1) == "seed is -1: give a whole number, 0 or more."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, WorkerError
 from empathy_mi.io import write_json
 from empathy_mi.models import adapt, load_model
 from empathy_mi.stages import run_stages
@@ -213,7 +213,7 @@ def is_running(out: Path, name: str) -> bool:
 
 @pytest.mark.parametrize("names", [("dies", "sleeps"), ("sleeps", "dies")])
 def test_a_worker_that_is_killed_ends_the_others(names: tuple[str, ...], stand_in: Path) -> None:
-    with pytest.raises(RuntimeError) as error:
+    with pytest.raises(WorkerError) as error:
         run_side_by_side(names, stand_in, quiet=True)
     assert str(error.value).startswith("the process that ran dies ended with code -9")
     assert "run the same study again" in str(error.value)
@@ -221,7 +221,7 @@ def test_a_worker_that_is_killed_ends_the_others(names: tuple[str, ...], stand_i
 
 
 def test_a_worker_that_fails_after_some_output(stand_in: Path) -> None:
-    with pytest.raises(RuntimeError, match="the process that ran fails ended with code 1"):
+    with pytest.raises(WorkerError, match="the process that ran fails ended with code 1"):
         run_side_by_side(["fails"], stand_in, quiet=True)
 
 

@@ -188,6 +188,12 @@ class Adapter(Protocol):
         """Read one more token a row; hooks see [batch, 1, ...]; no gradients."""
         ...
 
+    def extend(
+        self, tokens: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"], cache: Cache
+    ) -> Float[Tensor, "batch pos vocab"]:
+        """Logits at each of several more tokens a row, right-padded; no gradients, no new cache."""
+        ...
+
 
 def adapt(model: Any) -> Adapter:
     """Wrap a model in its adapter; an adapter is returned as it is.

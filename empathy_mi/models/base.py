@@ -24,7 +24,7 @@ def positions(mask: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
 
 
 class BaseAdapter(ABC):
-    """Checks and hooks around the four ways to run a model; backends fill in the running."""
+    """Checks and hooks around the ways to run a model; backends fill in the running."""
 
     backend: ClassVar[Literal["hooked", "bridge"]]
 
@@ -176,6 +176,25 @@ class BaseAdapter(ABC):
         with self._hooked(hooks):
             return self._decode(tokens.to(self.device), cache, torch.cat([cache.mask, new], dim=1))
 
+    @torch.no_grad()
+    def extend(
+        self, tokens: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"], cache: Cache
+    ) -> Float[Tensor, "batch pos vocab"]:
+        """Logits of right-padded continuations of a cache; see `Adapter.extend`."""
+        tokens, mask = self._checked_tokens(tokens), self._checked_mask(mask, tokens.shape)
+        if tokens.shape[0] != cache.n_rows:
+            raise InputError(
+                f"tokens have shape {tuple(tokens.shape)}: expected a row for each of the "
+                f"{cache.n_rows} rows of the cache."
+            )
+        self._check_length(cache.length + tokens.shape[1])
+        if not bool(mask[:, 0].all()):
+            raise InputError(
+                "extend needs right padding, and the mask begins with padding: tokenise with "
+                "padding_side='right'."
+            )
+        return self._extend(tokens, cache, torch.cat([cache.mask, mask], dim=1))
+
     def _hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
         if not hooks:
             return nullcontext()
@@ -249,6 +268,9 @@ class BaseAdapter(ABC):
 
     @abstractmethod
     def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]: ...
+
+    @abstractmethod
+    def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor: ...
 
 
 def sampled_ids(d_vocab: int, count: int = 8) -> list[int]:

@@ -88,6 +88,9 @@ class BridgeAdapter(BaseAdapter):
         logits = self._run(tokens[:, None], mask, **options)
         return logits[:, -1], _frozen(native, mask)
 
+    def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+        return self._run(tokens, mask, past_key_values=_thawed(cache), use_cache=True)
+
     def _run(self, given: Tensor, mask: Tensor, **options: Any) -> Tensor:
         """Logits from ids, or from embeddings where `given` is floating point."""
         where = positions(mask)[:, -given.shape[1] :]

@@ -60,26 +60,24 @@ class HookedAdapter(BaseAdapter):
             empty_entry(rows, heads, cfg.d_head, block.attn.W_Q, length + SPARE)
             for block in self._model.blocks
         )
-        return self._run(tokens, mask, entries, mask[:, :0])
+        return self._next(tokens, mask, entries, mask[:, :0])
 
     def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
         entries = cache.native
         if not same_length(entries, cache.length):
-            pairs = zip(cache.keys, cache.values, strict=True)
-            entries = tuple(GrowingEntry.of(keys, values) for keys, values in pairs)
-        return self._run(tokens[:, None], mask[:, -1:], entries, cache.mask)
+            entries = _grown(cache, SPARE)
+        return self._next(tokens[:, None], mask[:, -1:], entries, cache.mask)
 
-    def _run(
+    def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+        new = tokens.shape[1]
+        residual = self._read(tokens, mask[:, -new:], _grown(cache, new), cache.mask)
+        return self._model(residual, start_at_layer=self.n_layers)
+
+    def _next(
         self, tokens: Tensor, mask: Tensor, entries: tuple[GrowingEntry, ...], seen: Tensor
     ) -> tuple[Tensor, Cache]:
         """Logits at the last position only, and the cache: the unembedding sees one position."""
-        from transformer_lens import TransformerLensKeyValueCache
-
-        native = TransformerLensKeyValueCache(list(entries), seen)
-        with _keys_rotated_once(self._model):
-            residual = self._model(
-                tokens, attention_mask=mask, past_kv_cache=native, stop_at_layer=self.n_layers
-            )
+        residual = self._read(tokens, mask, entries, seen)
         logits = self._model(residual[:, -1:], start_at_layer=self.n_layers)[:, 0]
         return logits, Cache(
             tuple(entry.past_keys for entry in entries),
@@ -87,6 +85,25 @@ class HookedAdapter(BaseAdapter):
             torch.cat([seen, mask], dim=1),
             entries,
         )
+
+    def _read(
+        self, tokens: Tensor, mask: Tensor, entries: tuple[GrowingEntry, ...], seen: Tensor
+    ) -> Tensor:
+        """The last residual of new tokens, whose keys and values are written into `entries`."""
+        from transformer_lens import TransformerLensKeyValueCache
+
+        native = TransformerLensKeyValueCache(list(entries), seen)
+        with _keys_rotated_once(self._model):
+            residual: Tensor = self._model(
+                tokens, attention_mask=mask, past_kv_cache=native, stop_at_layer=self.n_layers
+            )
+        return residual
+
+
+def _grown(cache: Cache, room: int) -> tuple[GrowingEntry, ...]:
+    """Buffers of their own for the keys and values of a cache."""
+    pairs = zip(cache.keys, cache.values, strict=True)
+    return tuple(GrowingEntry.of(keys, values, room=room) for keys, values in pairs)
 
 
 @contextmanager

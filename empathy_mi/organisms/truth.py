@@ -101,6 +101,7 @@ def patching_truth(
     n: int = 20,
     seed: int = 0,
     channels: Sequence[Channel] = ("system", "situation"),
+    every: int = 1,
 ) -> pd.DataFrame:
     """Where what the prompt tells enters, and where the action is decided: denoising patches.
 
@@ -118,13 +119,14 @@ def patching_truth(
         seed: seed of the prompts and the bootstrap.
         channels: what tells the latent; one that tells nothing under the model's regime is left
             out.
+        every: take every so many of the layers, the last one always.
 
     Returns:
         One row a channel, layer and spot: recovery with a bootstrap interval over pairs, and the
         mean logit differences of the two prompts. No rows if no channel is left.
 
     Raises:
-        InputError: a channel is unknown, n is below 1, or the probes are another model's.
+        InputError: a channel is unknown, n or `every` is below 1, or the probes are another model's.
     """
     adapter = adapt(model)
     tokens = decision_tokens(adapter.tokenizer)
@@ -138,6 +140,9 @@ def patching_truth(
         )
     for channel in channels:
         check_channel(channel)
+    if every < 1:
+        raise InputError(f"every is {every}: it must be at least 1.")
+    layers = sorted({*range(0, adapter.n_layers - 1, every), adapter.n_layers - 2})
     rows = []
     for channel in channels:
         if not telling_scenarios(channel, regime):
@@ -145,7 +150,7 @@ def patching_truth(
         pairs = counterfactual_pairs(
             adapter.tokenizer, n=n, channel=channel, regime=regime, seed=seed
         )
-        high, low, patched = _patched(adapter, pairs, (tokens[2], tokens[0]), probes)
+        high, low, patched = _patched(adapter, pairs, (tokens[2], tokens[0]), probes, layers)
         strata = [pair.scenario for pair in pairs]
         for (layer, spot), after in patched.items():
             e = _ratio(after - low, high - low, strata, seed)
@@ -179,6 +184,7 @@ def _patched(
     pairs: Sequence[CounterfactualPair],
     tokens: tuple[int, int],
     probes: ProbeSet | None,
+    layers: Sequence[int],
 ) -> tuple[Array, Array, dict[tuple[int, str], Array]]:
     """Logit differences [pair] of both prompts, and of every patch by (layer, spot)."""
     fill = pad_id(adapter.tokenizer)
@@ -192,7 +198,6 @@ def _patched(
 
         return resid_post(layer), hook
 
-    layers = range(adapter.n_layers - 1)
     logits = adapter.forward(
         torch.cat([b.tokens for b in both]).to(adapter.device),
         torch.cat([mask, mask]),

@@ -131,3 +131,22 @@ def test_decoding_goes_on_past_the_buffers_room(side: Side, batch: tuple[Tensor,
         logits, cache = side.adapter.decode(new, cache)
     assert cache.length == 152
     same(logits, side.adapter.forward(tokens, mask)[:, -1])
+
+
+def test_extending_a_cache_is_reading_on(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """Continuations of several lengths behind left-padded prompts; the cache stays usable."""
+    tokens, mask = batch
+    _, cache = side.adapter.prefill(tokens, mask)
+    new = torch.tensor([[9, 10, 11, 12], [20, 21, 1, 1], [30, 1, 1, 1]])
+    real = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
+    for _ in range(2):
+        logits = side.adapter.extend(new, real, cache)
+        assert logits.shape[:2] == (3, 4)
+        for row in range(3):
+            length = int(real[row].sum())
+            alone = torch.cat([tokens[row][mask[row].bool()], new[row][:length]])[None]
+            with torch.no_grad():
+                expected = side.reference(alone).logits[0, -length:]
+            same(logits[row, :length], expected)
+    logits, _ = side.adapter.decode(new[:, 0], cache)
+    same(logits, side.adapter.extend(new, real, cache)[:, 0])
