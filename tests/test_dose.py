@@ -405,7 +405,7 @@ def test_the_change_of_random_directions_is_their_mean() -> None:
 
 def test_a_change_has_two_sides() -> None:
     side: Any = "left"
-    with pytest.raises(InputError, match="unknown side 'left': use 'up' or 'down'."):
+    with pytest.raises(InputError, match="unknown side 'left': use 'up' or 'down'"):
         made(answers({"the_maze": {0.0: (2, 5), 9.0: (5, 5)}})).change(side)
 
 

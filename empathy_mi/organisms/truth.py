@@ -126,7 +126,8 @@ def patching_truth(
         mean logit differences of the two prompts. No rows if no channel is left.
 
     Raises:
-        InputError: a channel is unknown, n or `every` is below 1, or the probes are another model's.
+        InputError: a channel is unknown, n or `every` is below 1, or the probes are another
+            model's.
     """
     adapter = adapt(model)
     tokens = decision_tokens(adapter.tokenizer)

@@ -37,7 +37,7 @@ def truth(study: StudyResult) -> str:
         "<h3>Probes on pairs that differ in the latent</h3><p class='note'>Twins have the same "
         "words on both sides, with the roles of person and task swapped. Where style is reversed, "
         "the empathic side sounds plain and the other one warm. Unseen families, names and "
-        "wordings occur in no training text. Grey: a bag of words, fitted on the same pairs.</p>",
+        "wordings occur in no training text. Dotted: a bag of words, fitted on the same pairs.</p>",
         figure(auroc_by_test_set(tables["truth_probes"]), "truth-probes"),
         "<h3>Where the latent enters and where the action is decided</h3><p class='note'>The "
         "residual stream of a prompt that puts people first is put into the run of its twin that "

@@ -21,8 +21,8 @@ def auroc_by_layer(frame: pd.DataFrame) -> go.Figure:
             x=rows["layer"],
             y=rows["random_auroc_95"],
             mode="lines",
-            line={"color": GREY, "dash": "dot"},
-            name=f"random directions, 95th percentile ({model})",
+            line={"color": color, "dash": "dot"},
+            name=f"{model}: random directions, 95th percentile",
         )
         band = pd.concat([rows["auroc_high"], rows["auroc_low"][::-1]])
         figure.add_scatter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -12,14 +13,15 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00")
 
 
-def styled(figure: go.Figure, *, x: str, y: str, height: int = 400) -> go.Figure:
-    """Axis titles, transparent background, legend above the plot with room for its rows."""
-    legend_rows = sum(trace.showlegend is not False for trace in figure.data)
+def styled(figure: go.Figure, *, x: str, y: str, height: int = 360) -> go.Figure:
+    """Axis titles, transparent background, legend above a plot that keeps its height."""
+    entries = sum(trace.showlegend is not False for trace in figure.data)
+    top = 20 + 22 * math.ceil(entries / 2)  # two entries stand side by side
     grid = "rgba(127,127,127,0.25)"
     figure.update_layout(
         template="none",
-        height=height,
-        margin={"l": 60, "r": 20, "t": 20 + 22 * legend_rows, "b": 50},
+        height=height + top,
+        margin={"l": 60, "r": 20, "t": top, "b": 50},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": GREY},
