@@ -71,7 +71,7 @@ def run_study(
         called[source.name] = name
     write_json(out / CONFIG, asdict(config))
     say = (lambda line: None) if quiet else say_on_stderr
-    embedded = [name for name in config.models if is_organism(name)]
+    embedded = [name for known_as, name in called.items() if is_organism(known_as)]
     beside = run_side_by_side(embedded, out, quiet=quiet) if len(embedded) > 1 else {}
     done: dict[str, Record] = {}
     for name in config.models:

@@ -83,7 +83,10 @@ def configure(
         if preset not in PRESETS:
             raise InputError(f"unknown preset {preset!r}: use {', '.join(PRESETS)}.")
         preset = PRESETS[preset]
-    names = (models,) if isinstance(models, str) else tuple(models or preset.models)
+    named = preset.models if models is None else models
+    names = (named,) if isinstance(named, str) else tuple(named)
+    if not names:
+        raise InputError("no model is named: name at least one, or leave them out for the default.")
     if len(set(names)) < len(names):
         raise InputError(f"a model is named twice in {', '.join(names)}: name each once.")
     config = replace(preset, models=names)

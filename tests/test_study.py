@@ -254,6 +254,10 @@ def test_steered_layers_hold_the_selected_one_and_spread() -> None:
         ),
         ({"models": ["a", "a"]}, "a model is named twice in a, a: name each once."),
         (
+            {"models": []},
+            "no model is named: name at least one, or leave them out for the default.",
+        ),
+        (
             {"layers": [99], "models": "organism-phi3"},
             r"layer 99 is outside this model: it has layers 0 to \d+.",
         ),
