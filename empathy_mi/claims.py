@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from empathy_mi.baselines import READERS
+from empathy_mi.splits import CHOSEN
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
@@ -40,7 +43,7 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
     """What is claimed of a model: detection, then steering at each layer."""
     layer = study.selected(model)
     row = study.layer(model, layer)
-    auroc = f"AUROC {row['auroc']:.3f} [{row['auroc_low']:.3f}, {row['auroc_high']:.3f}]"
+    auroc = _auroc(row)
     yield Claim(
         model,
         f"The probe of layer {layer}, chosen inside train, detects held-out pairs.",
@@ -50,9 +53,10 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
     yield Claim(
         model,
         "It detects more than random directions do.",
-        row["p_random"] < 0.05,
-        f"Random directions reach {row['random_auroc_95']:.3f} at their 95th percentile; "
-        f"rank p = {row['p_random']:.3g}.",
+        row["p_random"] < 0.05 and row["p_matched"] < 0.05,
+        f"Random directions reach {row['random_auroc_95']:.3f} at their 95th percentile, rank "
+        f"p = {row['p_random']:.3g}; with the covariance of the texts "
+        f"{row['matched_auroc_95']:.3f}, p = {row['p_matched']:.3g}.",
     )
     texts = [study.baseline(model, n) for n in ("tf_fixed_auroc", "tfidf_fixed_auroc")]
     best = max(texts, key=lambda t: t["value"])
@@ -62,6 +66,15 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         row["auroc_low"] > best["value"],
         f"{auroc}; {BASELINES[best['name']]} without a model {best['value']:.3f} "
         f"[{best['low']:.3f}, {best['high']:.3f}].",
+    )
+    left_out = study.left_out(model, CHOSEN)
+    reader = max((study.left_out(model, n) for n in READERS), key=lambda r: float(r["auroc"]))
+    yield Claim(
+        model,
+        "With a whole scenario left out it still detects more than the words do.",
+        left_out["auroc_low"] > reader["auroc"],
+        f"Mean {_auroc(left_out)}; {reader['reader'].replace('_', ' ')} without a model "
+        f"{_auroc(reader)} (N = {left_out['n_test_pairs']} pairs).",
     )
     yield Claim(
         model,
@@ -90,3 +103,7 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
             probe.low > random.high,
             f"{probe} against {random}.",
         )
+
+
+def _auroc(row: dict[str, Any]) -> str:
+    return f"AUROC {row['auroc']:.3f} [{row['auroc_low']:.3f}, {row['auroc_high']:.3f}]"

@@ -7,33 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from empathy_mi import stats
 from empathy_mi.activations import Activations
+from empathy_mi.baselines import Scores, residual_scores, side_auroc, text_baselines
 from empathy_mi.errors import InputError
+from empathy_mi.nulls import NullControl, isotropic_auroc, matched_auroc, shuffled_auroc
 from empathy_mi.probes import Probe, ProbeSet
-from empathy_mi.stats import Array, Estimate
+from empathy_mi.stats import Estimate
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-
-@dataclass(frozen=True)
-class RandomControl:
-    """AUROC of isotropic random directions on the same test texts, folded to 0.5 or more.
-
-    Attributes:
-        mean: mean folded AUROC.
-        high: its 95th percentile.
-        p: rank p of the probe among them, with the plus-one rule.
-        n: number of directions.
-    """
-
-    mean: float
-    high: float
-    p: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +35,11 @@ class LayerDetection:
         p: of the AUROC when the sides of the pairs, train and test, are swapped at random and
             the probe is fitted again.
         p_holm: the same, Holm-adjusted over the layers.
-        random: random directions.
+        residual: AUROC of what the readers without a model do not predict of the projections;
+            see `baselines.residual_scores`.
+        random: isotropic random directions.
+        matched: random directions with the covariance of the train texts.
+        shuffled: probes refitted with swapped sides; its p is `p`.
         scores_empathic: projections of the empathic test texts.
         scores_non_empathic: projections of the others.
     """
@@ -65,7 +53,10 @@ class LayerDetection:
     spread_non_empathic: float
     p: float
     p_holm: float
-    random: RandomControl
+    residual: Estimate
+    random: NullControl
+    matched: NullControl
+    shuffled: NullControl
     scores_empathic: tuple[float, ...] = field(repr=False)
     scores_non_empathic: tuple[float, ...] = field(repr=False)
 
@@ -78,6 +69,7 @@ class Detection:
         layers: one entry a layer, in order.
         model: name of the model.
         fingerprint: of its weights.
+        baselines: AUROC of readers without a model on the same pairs, by name.
         pair_ids: ids of the test pairs, in the order of the scores.
         n_train: number of train pairs.
         resamples: bootstrap resamples.
@@ -88,6 +80,7 @@ class Detection:
     layers: tuple[LayerDetection, ...]
     model: str
     fingerprint: str
+    baselines: dict[str, Estimate]
     pair_ids: tuple[str, ...] = field(repr=False)
     n_train: int
     resamples: int
@@ -108,14 +101,17 @@ class Detection:
             row: dict[str, Any] = {"model": self.model, "layer": entry.layer}
             for name in ("auroc", "accuracy", "separation", "d_prime"):
                 row |= getattr(entry, name).columns(name)
+            row |= entry.residual.columns("residual_auroc")
+            for name, e in self.baselines.items():
+                row |= e.columns(f"{name}_auroc")
             row |= {
                 "spread_empathic": entry.spread_empathic,
                 "spread_non_empathic": entry.spread_non_empathic,
                 "p_permutation": entry.p,
                 "p_holm": entry.p_holm,
-                "random_auroc_mean": entry.random.mean,
-                "random_auroc_95": entry.random.high,
-                "p_random": entry.random.p,
+                **_columns("random", entry.random),
+                **_columns("matched", entry.matched),
+                "shuffled_auroc_95": entry.shuffled.high,
                 "n_train_pairs": self.n_train,
                 "n_test_pairs": len(self.pair_ids),
                 "seed": self.seed,
@@ -146,7 +142,7 @@ def evaluate(
         test: activations of other pairs of the same model.
         resamples: bootstrap resamples of the test pairs, within scenarios.
         permutations: refits with the sides of all pairs swapped at random.
-        random_directions: isotropic directions at each layer.
+        random_directions: random directions of each kind at each layer.
         seed: seed of all draws.
 
     Raises:
@@ -162,15 +158,21 @@ def evaluate(
         if value < 1:
             raise InputError(f"{name} is {value}: it must be at least 1.")
     settings = (resamples, permutations, random_directions, seed)
-    rows = [_layer(probe, probes.train, test, *settings) for probe in probes.probes]
+    train = probes.train
+    beyond = residual_scores(train, test, seed=seed)
+    rows = [
+        _layer(probe, train, test, beyond[train.layers.index(probe.layer)], *settings)
+        for probe in probes.probes
+    ]
     adjusted = stats.holm([row["p"] for row in rows])
     layers = tuple(LayerDetection(**row, p_holm=p) for row, p in zip(rows, adjusted, strict=True))
     return Detection(
         layers=layers,
         model=test.model,
         fingerprint=test.fingerprint,
+        baselines=text_baselines(train.pairs, test.pairs, resamples=resamples, seed=seed),
         pair_ids=tuple(pair.id for pair in test.pairs),
-        n_train=len(probes.train),
+        n_train=len(train),
         resamples=resamples,
         permutations=permutations,
         seed=seed,
@@ -181,6 +183,7 @@ def _layer(
     probe: Probe,
     train: Activations,
     test: Activations,
+    beyond: Scores,
     resamples: int,
     permutations: int,
     directions: int,
@@ -194,63 +197,34 @@ def _layer(
         return stats.bootstrap(statistic, test.scenarios, samples=resamples, seed=seed)
 
     observed = float(stats.auroc(positive, negative))
-    nulls = (
-        swapped_auroc(probe.layer, train, test, permutations, seed),
-        random_auroc(probe.layer, test, directions, seed),
-    )
-    folded = np.maximum(nulls[1], 1 - nulls[1])
+    layer = probe.layer
+    shuffled = shuffled_auroc(layer, train, test, permutations, seed)
+    controls = {
+        "random": isotropic_auroc(layer, test, directions, seed),
+        "matched": matched_auroc(layer, train, test, directions, seed),
+    }
     return {
-        "layer": probe.layer,
+        "layer": layer,
         "auroc": interval(lambda i: stats.auroc(positive[i], negative[i])),
         "accuracy": interval(lambda i: correct[i].mean(-1)),
         "separation": interval(lambda i: positive[i].mean(-1) - negative[i].mean(-1)),
         "d_prime": interval(lambda i: stats.d_prime(positive[i], negative[i])),
         "spread_empathic": float(positive.std(ddof=1)) if len(positive) > 1 else 0.0,
         "spread_non_empathic": float(negative.std(ddof=1)) if len(negative) > 1 else 0.0,
-        "p": stats.permutation_p(observed, nulls[0]),
-        "random": RandomControl(
-            mean=float(folded.mean()),
-            high=float(np.quantile(folded, 0.95)),
-            p=stats.permutation_p(observed, folded),
-            n=directions,
-        ),
+        "p": stats.permutation_p(observed, shuffled),
+        "residual": side_auroc(beyond, test.scenarios, resamples=resamples, seed=seed),
+        **{name: NullControl.of(observed, null) for name, null in controls.items()},
+        "shuffled": NullControl.of(observed, shuffled, folded=False),
         "scores_empathic": tuple(positive.tolist()),
         "scores_non_empathic": tuple(negative.tolist()),
     }
 
 
-def swapped_auroc(
-    layer: int, train: Activations, test: Activations, draws: int, seed: int
-) -> np.ndarray:
-    """Test AUROC [draws] of probes refitted with the sides of pairs swapped at random.
-
-    The sides of the test pairs are swapped too: where the signal is strong, a refit on swapped
-    train pairs finds the same axis again, with a sign at random, and would separate the true
-    sides half of the time.
-    """
-    i = train.layers.index(layer)
-    difference = (train.empathic[:, i].double() - train.non_empathic[:, i].double()).numpy()
-    draw = stats.generator(seed, "swap", layer)
-    signs = draw.choice((-1.0, 1.0), (draws, len(difference)))
-    positive, negative = _projections(signs @ difference, layer, test)
-    swap = draw.random((draws, len(test))) < 0.5
-    return np.asarray(
-        stats.auroc(np.where(swap, negative, positive), np.where(swap, positive, negative))
-    )
-
-
-def random_auroc(layer: int, test: Activations, draws: int, seed: int) -> np.ndarray:
-    """Test AUROC [draws] of isotropic random directions."""
-    shape = (draws, test.empathic.shape[-1])
-    directions = stats.generator(seed, "random", layer).normal(size=shape)
-    return np.asarray(stats.auroc(*_projections(directions, layer, test)))
-
-
-def _projections(
-    directions: Float[Array, "draw d"], layer: int, test: Activations
-) -> tuple[Float[Array, "draw pair"], Float[Array, "draw pair"]]:
-    j = test.layers.index(layer)
-    return (
-        directions @ test.empathic[:, j].double().numpy().T,
-        directions @ test.non_empathic[:, j].double().numpy().T,
-    )
+def _columns(name: str, control: NullControl) -> dict[str, float]:
+    return {
+        f"{name}_auroc_mean": control.mean,
+        f"{name}_auroc_95": control.high,
+        f"{name}_raw_mean": control.raw_mean,
+        f"{name}_raw_sd": control.raw_sd,
+        f"p_{name}": control.p,
+    }

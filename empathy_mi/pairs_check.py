@@ -20,7 +20,7 @@ GRAM_WORDS = 5
 JACCARD_REPORTED = 0.1
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_FORMATS: Mapping[str, Callable[[str], int]] = {
+FORMATS: Mapping[str, Callable[[str], int]] = {
     "newlines": lambda text: text.count("\n"),
     "list_markers": lambda text: len(re.findall(r"(?m)^\s*(?:[-*•]|\d+[.)])\s", text)),
     "quotes": lambda text: len(re.findall(r"[\"“”«»]", text)),
@@ -299,7 +299,7 @@ def _length(pairs: Pairs, boot: _Bootstrap) -> list[Measure]:
 
 def _format(pairs: Pairs, boot: _Bootstrap) -> list[Measure]:
     measures = []
-    for name, count in _FORMATS.items():
+    for name, count in FORMATS.items():
         counts = _sides(pairs, count)
         for side, mean in zip(("empathic", "non_empathic"), counts.mean(0), strict=True):
             measures.append(

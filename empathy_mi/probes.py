@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FILE = "probe.safetensors"
 _SCHEMA = 1
+MEAN_DIFFERENCE = "mean difference"
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,34 +172,55 @@ def fit_probes(train: Activations) -> ProbeSet:
         InputError: the class means are equal or not finite at a layer.
     """
     directions = mean_difference(train)
-    probes = []
-    for i, layer in enumerate(train.layers):
-        length = float(directions[i].norm())
+    for layer, length in zip(train.layers, directions.norm(dim=-1).tolist(), strict=True):
         if not np.isfinite(length) or length == 0:
             raise InputError(
                 f"the class means at layer {layer} differ by {length}: check the pairs and the "
                 "activations."
             )
-        unit = directions[i] / length
-        high = float(train.empathic[:, i].double().mean(0) @ unit)
-        low = float(train.non_empathic[:, i].double().mean(0) @ unit)
-        probes.append(
-            Probe(
-                direction=unit.float(),
-                layer=layer,
-                threshold=(high + low) / 2,
-                class_gap=high - low,
-                norm=float(train.norm[i]),
-                pooling=train.pooling,
-                context=train.context,
-                model=train.model,
-                fingerprint=train.fingerprint,
-                method="mean difference",
-                n_pairs=len(train),
-                data=train.pairs.digest,
-            )
-        )
+    probes = [
+        probe_of(directions[i], train, layer, MEAN_DIFFERENCE)
+        for i, layer in enumerate(train.layers)
+    ]
     return ProbeSet(tuple(probes), train)
+
+
+def probe_of(direction: Float[Tensor, "d"], train: Activations, layer: int, method: str) -> Probe:
+    """A direction as a probe: normalised, with the threshold and units that train gives it.
+
+    Args:
+        direction: of any length, in residual space, pointing to the empathic side.
+        train: activations of the train pairs.
+        layer: one of their layers.
+        method: how the direction was found.
+
+    Raises:
+        InputError: the direction has no length, or one that is not finite.
+    """
+    direction = direction.double()
+    length = float(direction.norm())
+    if not np.isfinite(length) or length == 0:
+        raise InputError(
+            f"the direction of {method!r} at layer {layer} has length {length}: check the "
+            "activations, or leave out this method."
+        )
+    i, unit = train.layers.index(layer), direction / length
+    high = float(train.empathic[:, i].double().mean(0) @ unit)
+    low = float(train.non_empathic[:, i].double().mean(0) @ unit)
+    return Probe(
+        direction=unit.float(),
+        layer=layer,
+        threshold=(high + low) / 2,
+        class_gap=high - low,
+        norm=float(train.norm[i]),
+        pooling=train.pooling,
+        context=train.context,
+        model=train.model,
+        fingerprint=train.fingerprint,
+        method=method,
+        n_pairs=len(train),
+        data=train.pairs.digest,
+    )
 
 
 def mean_difference(train: Activations) -> Float[Tensor, "layer d"]:
@@ -218,7 +240,7 @@ def cross_validate(
         raise InputError(
             f"cannot make {folds} folds of {len(train)} pairs: use 2 to {len(train)} folds."
         )
-    fold = _folds(train.scenarios, folds, seed)
+    fold = folds_of(train.scenarios, folds, seed)
     high, low = train.empathic.double().numpy(), train.non_empathic.double().numpy()
     results = []
     for k in range(folds):
@@ -260,8 +282,8 @@ def check_same_source(probe: Probe, activations: Activations) -> None:
             )
 
 
-def _folds(scenarios: list[str], folds: int, seed: int) -> np.ndarray:
-    """The fold of each pair: each scenario's pairs are shuffled and dealt out in turn."""
+def folds_of(scenarios: list[str], folds: int, seed: int) -> np.ndarray:
+    """The fold [pair] of each pair: each scenario's pairs are shuffled and dealt out in turn."""
     order = stats.generator(seed, "folds").permutation(len(scenarios))
     dealt = sorted(order, key=lambda i: scenarios[i])
     fold = np.empty(len(scenarios), dtype=int)

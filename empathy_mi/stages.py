@@ -27,6 +27,7 @@ from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.pairs import Pairs, load_pairs
 from empathy_mi.pairs_check import check_pairs
 from empathy_mi.probes import ProbeSet, best_layer, cross_validate, fit_probes
+from empathy_mi.splits import split_detection
 from empathy_mi.study_config import StudyConfig
 
 Record = dict[str, Any]
@@ -132,6 +133,7 @@ def _stages(adapter: Adapter, config: StudyConfig, layers: tuple[int, ...]) -> l
                 for layer, (auroc, d_prime) in folds.items()
             ],
             "selected": best_layer(folds),
+            "splits": _rows(split_detection(activations(), seed=config.seed)),
             "scenarios": activations().test.scenarios,
             "scores": [
                 {"pair": pair, "layer": row.layer, "empathic": high, "non_empathic": low}

@@ -50,6 +50,14 @@ class StudyResult:
         """One measure of the text check of the model's pairs."""
         return next(row for row in self.records[model]["text"] if row["name"] == name)
 
+    def left_out(self, model: str, reader: str) -> dict[str, Any]:
+        """The mean AUROC of a reader over left-out scenarios; see `splits.split_detection`."""
+        return next(
+            row
+            for row in self.records[model]["detection"]["splits"]
+            if (row["split"], row["left_out"], row["reader"]) == ("scenario", "mean", reader)
+        )
+
     def contrast(self, model: str, layer: int, direction: str) -> Estimate:
         """The contrast of steering at a layer, of "probe" or "random" directions."""
         return self._contrasts[model, layer, direction]

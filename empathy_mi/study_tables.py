@@ -11,12 +11,14 @@ import pandas as pd
 
 from empathy_mi.agreement import Agreement, agreement_frame, score_agreement
 from empathy_mi.dose_results import DoseResponse
+from empathy_mi.splits import CHOSEN
 from empathy_mi.verdicts import Verdict
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
 
 DIRECTIONS = ("probe", "random")
+ENDS = ("", "_low", "_high")
 
 
 def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
@@ -35,6 +37,7 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         ),
         "detection": stacked(lambda r: r["detection"]["layers"]),
         "detection_by_layer": _by_layer(study),
+        "detection_splits": stacked(lambda r: r["detection"]["splits"]),
         "selection": stacked(lambda r: r["detection"]["cross_validation"]),
         "scores": stacked(lambda r: r["detection"]["scores"]),
         "agreement": agreement(study),
@@ -152,21 +155,22 @@ def _headline(study: StudyResult, success: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = {"model": model, "layer": layer}
         for name in ("auroc", "accuracy"):
             row |= {key: found[key] for key in (name, f"{name}_low", f"{name}_high")}
-        for name in ("p_holm", "random_auroc_95", "n_test_pairs"):
+        for name in ("p_holm", "random_auroc_95", "matched_auroc_95", "n_test_pairs"):
             row[name] = found[name]
         for name, measure in (("bag_of_words", "tf"), ("tfidf", "tfidf")):
             text = study.baseline(model, f"{measure}_fixed_auroc")
             for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
                 row[f"{name}_auroc{end}"] = text[key]
+        row |= {f"residual_auroc{end}": found[f"residual_auroc{end}"] for end in ENDS}
+        left_out = study.left_out(model, CHOSEN)
+        row |= {f"left_out_auroc{end}": left_out[f"auroc{end}"] for end in ENDS}
         ablated = next(r for r in study.records[model]["lexical"] if r["layer"] == layer)
-        for end in ("", "_low", "_high"):
-            row[f"ablated_auroc{end}"] = ablated[f"ablated{end}"]
+        row |= {f"ablated_auroc{end}": ablated[f"ablated{end}"] for end in ENDS}
         steered = success[(success["model"] == model) & (success["layer"] == layer)]
         for direction in DIRECTIONS:
             part = steered[steered["direction"] == direction].iloc[0]
             for name in ("success_paper", "success_strict", "contrast"):
-                for end in ("", "_low", "_high"):
-                    row[f"{name}_{direction}{end}"] = part[f"{name}{end}"]
+                row |= {f"{name}_{direction}{end}": part[f"{name}{end}"] for end in ENDS}
         row["n_samples"] = int(steered["n_samples"].iloc[0])
         rows.append(row)
     return pd.DataFrame(rows)

@@ -211,24 +211,24 @@ def test_ties_go_to_the_larger_d_prime() -> None:
 
 
 def test_folds_hold_each_pair_out_once(acts: Activations) -> None:
-    from empathy_mi.probes import _folds
+    from empathy_mi.probes import folds_of
 
     scenarios = ["a"] * 10 + ["b"] * 7 + ["c"] * 3
-    fold = _folds(scenarios, 5, 0)
+    fold = folds_of(scenarios, 5, 0)
     for name in "abc":
         counts = np.bincount(fold[[s == name for s in scenarios]], minlength=5)
         assert counts.max() - counts.min() <= 1
     assert np.bincount(fold).tolist() == [4] * 5
-    assert (_folds(scenarios, 5, 1) != fold).any()
+    assert (folds_of(scenarios, 5, 1) != fold).any()
     assert cross_validate(acts.train, seed=0) == cross_validate(acts.train, seed=0)
 
 
 def test_cross_validation_by_hand(acts: Activations) -> None:
-    from empathy_mi.probes import _folds
+    from empathy_mi.probes import folds_of
     from empathy_mi.stats import auroc
 
     train = acts.train
-    fold, values = _folds(train.scenarios, 5, 0), []
+    fold, values = folds_of(train.scenarios, 5, 0), []
     for k in range(5):
         inside, outside = (torch.tensor(np.flatnonzero(keep)) for keep in (fold != k, fold == k))
         gap = (train.empathic[inside, 1] - train.non_empathic[inside, 1]).mean(0)

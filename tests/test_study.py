@@ -38,10 +38,10 @@ STAGES = (
     "model", "text", "behavior", "detection", "lexical", "truth", "steering-1", "steering-2",
 )  # fmt: skip
 TABLES = (
-    "headline", "claims", "truth", "detection", "detection_by_layer", "selection", "scores",
-    "agreement", "lexical_ablation", "text_baselines", "behavior", "truth_probes",
-    "truth_patching", "truth_off_task", "success", "success_by_scenario", "dose_response",
-    "dose_response_by_scenario", "answers",
+    "headline", "claims", "truth", "detection", "detection_by_layer", "detection_splits",
+    "selection", "scores", "agreement", "lexical_ablation", "text_baselines", "behavior",
+    "truth_probes", "truth_patching", "truth_off_task", "success", "success_by_scenario",
+    "dose_response", "dose_response_by_scenario", "answers",
 )  # fmt: skip
 
 

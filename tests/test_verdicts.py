@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from empathy_mi.baselines import READERS
 from empathy_mi.dose_results import Answer, DoseResponse
+from empathy_mi.splits import CHOSEN
 from empathy_mi.study_results import StudyResult
 from empathy_mi.verdicts import Verdict
 
@@ -53,7 +55,10 @@ def dose(
 
 def detection_row(layer: int = 3, **values: Any) -> dict[str, Any]:
     base = {"layer": layer, "auroc": 0.9, "auroc_low": 0.8, "auroc_high": 1.0, "p_holm": 0.01}
-    more = {"random_auroc_95": 0.7, "p_random": 0.01, "n_test_pairs": 15}
+    more = {
+        "random_auroc_95": 0.7, "p_random": 0.01, "matched_auroc_95": 0.7, "p_matched": 0.01,
+        "n_test_pairs": 15,
+    }  # fmt: skip
     accuracy = {"accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}
     return {**base, **more, **accuracy, **values}
 
@@ -98,11 +103,32 @@ def off_task_rows(recalled: Sequence[float] = (0.8, 0.9, 0.85)) -> list[dict[str
     ]  # fmt: skip
 
 
-def study(model: str = PHI3, *doses: DoseResponse, text: float = 0.5, **parts: Any) -> StudyResult:
+def study(
+    model: str = PHI3,
+    *doses: DoseResponse,
+    text: float = 0.5,
+    left_out: float = 0.5,
+    **parts: Any,
+) -> StudyResult:
     """A study of one model with these results, and dull ones in place of what is left out."""
     measures = ("length_auroc", "tf_fixed_auroc", "tfidf_fixed_auroc")
     record: dict[str, Any] = {
-        "detection": {"layers": [parts.get("detection", detection_row())], "selected": 3},
+        "detection": {
+            "layers": [parts.get("detection", detection_row())],
+            "selected": 3,
+            "splits": [
+                {
+                    "split": "scenario",
+                    "left_out": "mean",
+                    "reader": reader,
+                    "n_test_pairs": 50,
+                    "auroc": value,
+                    "auroc_low": value - 0.1,
+                    "auroc_high": value + 0.05,
+                }
+                for reader, value in ((CHOSEN, 0.9), *((n, left_out) for n in READERS))
+            ],
+        },
         "text": [{"name": n, "value": text, "low": text, "high": text, "n": 15} for n in measures],
         "behavior": parts.get("behavior", []),
         "truth": {
@@ -131,18 +157,30 @@ def verdicts(found: StudyResult, method: str) -> list[Verdict]:
         ({"auroc_low": 0.45}, 0.4, [0]),
         ({"p_random": 0.3}, 0.5, [1]),
         ({}, 0.95, [2]),
-        ({"accuracy_low": 0.5}, 0.5, [3]),
-        ({"auroc_low": math.nan, "accuracy_low": math.nan}, 0.5, [0, 2, 3]),
+        ({"p_matched": 0.3}, 0.5, [1]),
+        ({"accuracy_low": 0.5}, 0.5, [4]),
+        ({"auroc_low": math.nan, "accuracy_low": math.nan}, 0.5, [0, 2, 4]),
     ],
 )
 def test_claims_of_detection(values: dict[str, Any], text: float, failing: list[int]) -> None:
     claims = study(text=text, detection=detection_row(**values)).claims
     assert [i for i, claim in enumerate(claims) if not claim.holds] == failing
-    assert len(claims) == 4
+    assert len(claims) == 5
     assert claims[0].statement == (
         "The probe of layer 3, chosen inside train, detects held-out pairs."
     )
     assert "(N = 15 pairs)" in claims[0].evidence
+
+
+@pytest.mark.parametrize(("words", "holds"), [(0.79, True), (0.81, False)])
+def test_the_words_are_beaten_with_a_scenario_left_out_too(words: float, holds: bool) -> None:
+    claim = study(left_out=words).claims[3]
+    assert "a whole scenario left out" in claim.statement
+    assert claim.holds is holds
+    assert (
+        f"Mean AUROC 0.900 [0.800, 0.950]; length without a model AUROC {words}" in claim.evidence
+    )
+    assert claim.evidence.endswith("(N = 50 pairs).")
 
 
 # Claims and verdicts: steering
@@ -168,7 +206,7 @@ def test_claims_of_detection(values: dict[str, Any], text: float, failing: list[
 def test_steering(probe: Shares, random: Shares, claimed: list[bool], agreeing: list[bool]) -> None:
     """Broken texts are no help above 0 and no refusal below it."""
     found = study(PHI3, dose(PHI3, probe, random))
-    assert [claim.holds for claim in found.claims[4:]] == claimed
+    assert [claim.holds for claim in found.claims[5:]] == claimed
     said = verdicts(found, "steering")
     assert [v.agrees for v in said] == agreeing
     assert [v.method for v in said] == [
@@ -291,5 +329,5 @@ def test_facts_recalled_at_either_end() -> None:
 def test_a_model_whose_latent_is_not_known_gets_claims_and_no_verdict() -> None:
     found = study("Qwen/Qwen2.5-7B-Instruct", dose("Qwen/Qwen2.5-7B-Instruct"))
     assert found.verdicts == ()
-    assert len(found.claims) == 4 + 3
+    assert len(found.claims) == 5 + 3
     assert {c.model for c in found.claims} == {"Qwen/Qwen2.5-7B-Instruct"}

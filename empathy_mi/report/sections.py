@@ -12,6 +12,7 @@ from empathy_mi import __version__
 from empathy_mi.claims import BASELINES, Claim
 from empathy_mi.organisms import is_organism
 from empathy_mi.report.html import figure, folded, table, with_intervals
+from empathy_mi.splits import CHOSEN
 from empathy_mi.viz import auroc_by_layer, dose_by_model, dose_curve
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ HEADLINE = {
     "p_holm": "permutation p (Holm)",
     "accuracy": "accuracy at the train threshold",
     "random_auroc_95": "AUROC of random directions, 95th percentile",
+    "matched_auroc_95": "… with the covariance of the texts",
     "bag_of_words_auroc": "AUROC of a bag of words, no model",
     "tfidf_auroc": "AUROC of tf-idf, no model",
+    "residual_auroc": "AUROC beyond what such readers predict",
+    "left_out_auroc": "AUROC with a scenario left out, mean",
     "ablated_auroc": "AUROC without empathic words",
     "n_test_pairs": "held-out pairs",
     "success_paper_probe": "steering success, paper's convention",
@@ -115,12 +119,20 @@ def detection(study: StudyResult) -> str:
     ]
     columns = [
         "layer", "auroc", "accuracy", "d_prime", "separation", "spread_empathic",
-        "spread_non_empathic", "p_permutation", "p_holm", "random_auroc_95", "p_random",
+        "spread_non_empathic", "p_permutation", "p_holm", "residual_auroc", "length_auroc",
+        "format_auroc", "bag_of_words_auroc", "tfidf_auroc", "random_auroc_95", "p_random",
+        "matched_auroc_95", "p_matched", "shuffled_auroc_95",
     ]  # fmt: skip
     for model, rows in found.groupby("model", sort=False):
         parts.append(
             folded(f"{model}: every measure by layer", table(with_intervals(rows)[columns]))
         )
+    parts.append(
+        "<h3>On other splits</h3><p class='note'>Probes and readers without a model, fitted anew "
+        "on the pairs that are not left out; the layer is chosen inside them. A random split mixes "
+        "phrase families, so that words tell more there than on held-out ones.</p>"
+        + table(_by_split(tables["detection_splits"]))
+    )
     parts.append(
         "<h3>Without empathic words</h3><p class='note'>The same probes on test texts with the "
         "lexicon's words taken out of both sides, beside texts with as many other words taken "
@@ -145,6 +157,19 @@ def detection(study: StudyResult) -> str:
     shared = text.groupby(named, sort=False)["model"].agg(", ".join).reset_index()
     parts.append(table(shared[["model", *named]]))
     return "".join(parts)
+
+
+def _by_split(splits: pd.DataFrame) -> pd.DataFrame:
+    """AUROC with interval by model and left-out part (rows) and reader (columns)."""
+    rows = with_intervals(splits[splits["layer"].isna()])
+    named = rows["left_out"].where(rows["left_out"] != "mean", "mean of them")
+    rows = rows.assign(part=named.where(rows["split"] != "random", "random split"))
+    wide = rows.pivot_table(
+        index=["model", "split", "part", "n_test_pairs"], columns="reader", values="auroc",
+        aggfunc="first", sort=False,
+    ).reset_index()  # fmt: skip
+    wide.columns.name = None
+    return wide.drop(columns="split").rename(columns={CHOSEN: "probe"})
 
 
 def steering(study: StudyResult) -> str:

@@ -1,0 +1,159 @@
+"""What a reader without a model tells from the texts, and what a probe tells beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from empathy_mi import stats
+from empathy_mi.activations import Activations
+from empathy_mi.pairs import Pairs
+from empathy_mi.pairs_check import FORMATS, word_scores
+from empathy_mi.probes import folds_of, mean_difference
+from empathy_mi.stats import Array, Estimate
+
+Scores = Float[Array, "pair 2"]
+"""One score for each side of a pair: empathic, non-empathic."""
+
+
+def length_scores(train: Pairs, test: Pairs) -> Scores:
+    """Number of words, with the sign that separates the sides of train."""
+    return _signed(train, test, lambda text: [len(text.split())])
+
+
+def format_scores(train: Pairs, test: Pairs) -> Scores:
+    """Counts of punctuation and markdown, scaled by train, along the mean difference of train."""
+    return _signed(train, test, lambda text: [count(text) for count in FORMATS.values()])
+
+
+READERS: Mapping[str, Callable[[Pairs, Pairs], Scores]] = {
+    "length": length_scores,
+    "format": format_scores,
+    "bag_of_words": lambda train, test: word_scores(train, test),
+    "tfidf": lambda train, test: word_scores(train, test, weighting="tfidf"),
+}
+"""Readers without a model: each is fitted on train pairs and scores test pairs."""
+
+
+def text_baselines(
+    train: Pairs, test: Pairs, *, resamples: int = 2000, seed: int = 0
+) -> dict[str, Estimate]:
+    """AUROC of every reader on the test pairs, with a bootstrap interval over pairs.
+
+    Args:
+        train: pairs that the readers are fitted on.
+        test: other pairs.
+        resamples: bootstrap resamples, within scenarios.
+        seed: their seed.
+    """
+    strata = [pair.scenario for pair in test]
+    return {
+        name: side_auroc(read(train, test), strata, resamples=resamples, seed=seed)
+        for name, read in READERS.items()
+    }
+
+
+def side_auroc(
+    scores: Scores, strata: list[str], *, resamples: int = 2000, seed: int = 0
+) -> Estimate:
+    """AUROC of scores of the two sides, with a bootstrap interval over pairs within strata."""
+    return stats.bootstrap(
+        lambda i: np.asarray(stats.auroc(scores[i, 0], scores[i, 1])),
+        strata,
+        samples=resamples,
+        seed=seed,
+    )
+
+
+def residual_scores(
+    train: Activations, test: Activations, *, folds: int = 5, seed: int = 0
+) -> Float[Array, "layer pair 2"]:
+    """Projections of the test texts, without what the readers without a model predict of them.
+
+    At every layer the projections of the train texts are regressed on all readers' scores, by
+    least squares. Probe and readers are fitted on the other folds there, since on the texts that
+    they were fitted on both would separate the sides too well; scores are in units of the spread
+    over the texts that they were fitted on.
+
+    Args:
+        train: activations of the train pairs.
+        test: activations of other pairs.
+        folds: folds of the train pairs, by scenario; at most as many as there are pairs.
+        seed: seed of the folds.
+
+    Raises:
+        InputError: there are fewer than two train pairs.
+    """
+    fold = folds_of(train.scenarios, min(folds, len(train)), seed)
+    probe, texts = [], []
+    for k in np.unique(fold):
+        inside, outside = (
+            train.where(_member(train, fold != k)),
+            train.where(_member(train, fold == k)),
+        )
+        probe.append(_standard_projections(inside, outside))
+        texts.append(_standard_readers(inside.pairs, outside.pairs))
+    projected = np.concatenate(probe, axis=1)  # [layer, pair, 2], pairs fold by fold
+    design = _with_constant(np.concatenate(texts, axis=1))  # [text, 1 + reader]
+    flat = projected.reshape(len(projected), -1).T
+    weights, *_ = np.linalg.lstsq(design, flat, rcond=None)
+    predicted = _with_constant(_standard_readers(train.pairs, test.pairs)) @ weights
+    found = _standard_projections(train, test)
+    residual: np.ndarray = found - predicted.T.reshape(found.shape)
+    return residual
+
+
+def _signed(train: Pairs, test: Pairs, features: Callable[[str], list[int]]) -> Scores:
+    """Features over their spread in train, along the difference of the sides' means there."""
+
+    def read(pairs: Pairs) -> Float[Array, "pair 2 feature"]:
+        return np.array([[features(p.empathic), features(p.non_empathic)] for p in pairs], float)
+
+    known, new = read(train), read(test)
+    spread = known.reshape(-1, known.shape[-1]).std(0)
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+    direction = (known[:, 0] - known[:, 1]).mean(0) * scale
+    scores: np.ndarray = (new * scale) @ direction
+    return scores
+
+
+def _member(activations: Activations, chosen: Array) -> Callable[[object], bool]:
+    ids = {pair.id for pair, take in zip(activations.pairs, chosen, strict=True) if take}
+    return lambda pair: pair.id in ids  # type: ignore[attr-defined]
+
+
+def _standard_projections(train: Activations, test: Activations) -> Float[Array, "layer pair 2"]:
+    direction = mean_difference(train).numpy()
+
+    def project(activations: Activations) -> Float[Array, "layer pair 2"]:
+        sides = (activations.empathic, activations.non_empathic)
+        found = [np.einsum("nld,ld->ln", s.double().numpy(), direction) for s in sides]
+        return np.stack(found, axis=-1)
+
+    return _scaled(project(train), project(test))
+
+
+def _standard_readers(train: Pairs, test: Pairs) -> Float[Array, "reader pair 2"]:
+    both = [(read(train, train), read(train, test)) for read in READERS.values()]
+    known, new = (np.stack(scores) for scores in zip(*both, strict=True))
+    return _scaled(known, new)
+
+
+def _scaled(
+    known: Float[Array, "row pair 2"], new: Float[Array, "row other 2"]
+) -> Float[Array, "row other 2"]:
+    """`new` in units of the spread of `known` around its mean; 0 where there is none."""
+    mean = known.mean((1, 2), keepdims=True)
+    spread = known.std((1, 2), keepdims=True)
+    shifted = new - mean
+    scaled: np.ndarray = np.divide(
+        shifted, spread, out=np.zeros_like(shifted), where=spread > 1e-12
+    )
+    return scaled
+
+
+def _with_constant(scores: Float[Array, "reader pair 2"]) -> Float[Array, "text column"]:
+    columns = scores.reshape(len(scores), -1).T
+    return np.column_stack([np.ones(len(columns)), columns])

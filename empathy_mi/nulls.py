@@ -1,0 +1,105 @@
+"""What directions that know nothing of the sides reach on the same test texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from empathy_mi import stats
+from empathy_mi.activations import Activations
+from empathy_mi.stats import Array
+
+
+@dataclass(frozen=True)
+class NullControl:
+    """AUROC of null directions, folded to 0.5 or more where their sign means nothing.
+
+    Attributes:
+        mean: mean AUROC, folded.
+        high: its 95th percentile.
+        p: rank p of the probe among them, with the plus-one rule.
+        n: number of directions.
+        raw_mean: mean AUROC as drawn, about 0.5.
+        raw_sd: its standard deviation; (AUROC - raw_mean) / raw_sd is the paper's z.
+    """
+
+    mean: float
+    high: float
+    p: float
+    n: int
+    raw_mean: float
+    raw_sd: float
+
+    @staticmethod
+    def of(observed: float, null: Float[Array, "draw"], *, folded: bool = True) -> NullControl:
+        """Place an AUROC among those of null directions.
+
+        Args:
+            observed: the probe's.
+            null: the directions', as drawn.
+            folded: whether their sign is arbitrary.
+        """
+        compared = np.maximum(null, 1 - null) if folded else null
+        return NullControl(
+            mean=float(compared.mean()),
+            high=float(np.quantile(compared, 0.95)),
+            p=stats.permutation_p(observed, compared),
+            n=len(null),
+            raw_mean=float(null.mean()),
+            raw_sd=float(null.std(ddof=1)) if len(null) > 1 else 0.0,
+        )
+
+
+def shuffled_auroc(
+    layer: int, train: Activations, test: Activations, draws: int, seed: int
+) -> Float[Array, "draw"]:
+    """Test AUROC of probes refitted with the sides of pairs swapped at random.
+
+    The sides of the test pairs are swapped too: where the signal is strong, a refit on swapped
+    train pairs finds the same axis again, with a sign at random, and would separate the true
+    sides half of the time.
+    """
+    i = train.layers.index(layer)
+    difference = (train.empathic[:, i].double() - train.non_empathic[:, i].double()).numpy()
+    draw = stats.generator(seed, "swap", layer)
+    signs = draw.choice((-1.0, 1.0), (draws, len(difference)))
+    positive, negative = _projections(signs @ difference, layer, test)
+    swap = draw.random((draws, len(test))) < 0.5
+    return np.asarray(
+        stats.auroc(np.where(swap, negative, positive), np.where(swap, positive, negative))
+    )
+
+
+def isotropic_auroc(layer: int, test: Activations, draws: int, seed: int) -> Float[Array, "draw"]:
+    """Test AUROC of directions drawn evenly over the sphere, as in arXiv 2511.16699, figure 2."""
+    shape = (draws, test.empathic.shape[-1])
+    directions = stats.generator(seed, "random", layer).normal(size=shape)
+    return np.asarray(stats.auroc(*_projections(directions, layer, test)))
+
+
+def matched_auroc(
+    layer: int, train: Activations, test: Activations, draws: int, seed: int
+) -> Float[Array, "draw"]:
+    """Test AUROC of directions drawn with the covariance of the train texts within their sides.
+
+    Residual streams vary along few directions. A probe fitted on them lies in that subspace,
+    isotropic directions mostly outside it; these do not, so the comparison is fairer. A draw is a
+    random mixture of the centred texts, which has their covariance exactly.
+    """
+    i = train.layers.index(layer)
+    sides = (train.empathic[:, i].double().numpy(), train.non_empathic[:, i].double().numpy())
+    centred = np.concatenate([side - side.mean(0) for side in sides])
+    mixture = stats.generator(seed, "matched", layer).normal(size=(draws, len(centred)))
+    return np.asarray(stats.auroc(*_projections(mixture @ centred, layer, test)))
+
+
+def _projections(
+    directions: Float[Array, "draw d"], layer: int, test: Activations
+) -> tuple[Float[Array, "draw pair"], Float[Array, "draw pair"]]:
+    j = test.layers.index(layer)
+    return (
+        directions @ test.empathic[:, j].double().numpy().T,
+        directions @ test.non_empathic[:, j].double().numpy().T,
+    )

@@ -1,0 +1,107 @@
+"""Detection on other splits than the pairs' own: drawn anew, or a scenario or author left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from empathy_mi import stats
+from empathy_mi.activations import Activations
+from empathy_mi.baselines import READERS, Scores
+from empathy_mi.pairs import Pairs
+from empathy_mi.probes import best_layer, cross_validate, mean_difference
+from empathy_mi.stats import Array
+
+By = Literal["random", "scenario", "author"]
+CHOSEN = "probe, layer chosen inside train"
+
+
+def split_detection(
+    activations: Activations,
+    *,
+    by: Sequence[By] = ("random", "scenario", "author"),
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """AUROC of probes and of readers without a model on the same left-out pairs.
+
+    In every fold the probes are fitted on the other pairs, and one layer is chosen inside them.
+    The mean over folds is of AUROCs, since scores of different folds have no common scale.
+
+    Args:
+        activations: of all pairs; the split that they carry is not used.
+        by: "random" draws one split, "scenario" and "author" leave out each value in turn; one
+            that has a single value is left out.
+        resamples: bootstrap resamples of pairs, within folds and scenarios.
+        seed: seed of the random split, the folds inside train and the bootstrap.
+
+    Returns:
+        One row a split, left-out part ("mean" over them too), reader ("probe", "probe, layer
+        chosen inside train", and those of `baselines.READERS`) and, for probes, layer; AUROC with
+        interval and number of test pairs.
+
+    Raises:
+        InputError: a split is unknown or leaves too few pairs.
+    """
+    rows: list[dict[str, Any]] = []
+    for split in by:
+        if split in ("scenario", "author") and _values(activations.pairs, split) == 1:
+            continue
+        folds = activations.pairs.split(split, seed=seed)
+        readings = [_read(activations, fold, seed) for fold in folds]
+        parts: list[tuple[str, list[int]]] = [(f.name, [i]) for i, f in enumerate(folds)]
+        if len(folds) > 1:
+            parts.append(("mean", list(range(len(folds)))))
+        for name, chosen in parts:
+            strata = [(i, pair.scenario) for i in chosen for pair in folds[i].test]
+            for reader, layer in readings[0]:
+                scores = [readings[i][reader, layer] for i in chosen]
+                e = stats.bootstrap(_mean_auroc(scores), strata, samples=resamples, seed=seed)
+                rows.append(
+                    {"split": split, "left_out": name, "reader": reader, "layer": layer}
+                    | e.columns("auroc")
+                    | {"n_test_pairs": e.n, "seed": seed}
+                )
+    return pd.DataFrame(rows)
+
+
+def _values(pairs: Pairs, field: str) -> int:
+    return len({getattr(pair, field) for pair in pairs})
+
+
+def _read(activations: Activations, fold: Pairs, seed: int) -> dict[tuple[str, int | None], Scores]:
+    """Scores [pair, 2] of the fold's test pairs by reader and layer."""
+    marked = {pair.id: pair.split for pair in fold}
+    train = activations.where(lambda pair: marked[pair.id] == "train")
+    test = activations.where(lambda pair: marked[pair.id] == "test")
+    direction = mean_difference(train).numpy()
+    sides = (test.empathic, test.non_empathic)
+    projected = np.stack(
+        [np.einsum("nld,ld->ln", side.double().numpy(), direction) for side in sides], axis=-1
+    )
+    found: dict[tuple[str, int | None], Scores] = {
+        ("probe", layer): projected[i] for i, layer in enumerate(train.layers)
+    }
+    chosen = best_layer(cross_validate(train, folds=min(5, len(train)), seed=seed))
+    found[CHOSEN, None] = projected[train.layers.index(chosen)]
+    for name, read in READERS.items():
+        found[name, None] = read(fold.train, fold.test)
+    return found
+
+
+def _mean_auroc(
+    scores: Sequence[Scores],
+) -> Callable[[Int[Array, "samples unit"]], Float[Array, "samples"]]:
+    """The statistic over resampled pairs, which are numbered through the parts."""
+    ends = np.cumsum([len(part) for part in scores])
+    flat = np.concatenate(scores)
+
+    def statistic(index: Int[Array, "samples unit"]) -> Float[Array, "samples"]:
+        parts = np.split(flat[index], ends[:-1], axis=1)
+        return np.stack([stats.auroc(x[..., 0], x[..., 1]) for x in parts]).mean(0)
+
+    return statistic
