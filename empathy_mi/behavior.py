@@ -1,0 +1,243 @@
+"""Does what a probe reads go with what an answer does? Projections against rubric scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from empathy_mi import stats
+from empathy_mi.answers import SCORES, AnswerText, ScoredAnswer, check_ids, check_score
+from empathy_mi.association import PARTIAL, PLAIN, associate, spearman
+from empathy_mi.behavior_results import BehaviorCorrelation
+from empathy_mi.errors import InputError
+from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS
+from empathy_mi.stats import Array, Estimate
+from empathy_mi.three_way import by_thresholds, leave_one_out, three_way
+
+if TYPE_CHECKING:
+    from empathy_mi.probes import Probe
+    from empathy_mi.reading import AnswerActivations
+
+FEWEST = 3
+
+
+def text_features(texts: Sequence[str]) -> dict[str, Float[Array, "text"]]:
+    """What a reader without a model can count: words, and the paper's keywords.
+
+    `empathy keywords` and `task keywords` are distinct substrings that occur, `keywords` is
+    their difference: the paper counts a text as empathic where it is above 0 (arXiv 2511.16699).
+    """
+    lower = [text.lower() for text in texts]
+    empathy, task = (
+        np.array([sum(word in text for word in lexicon) for text in lower], dtype=float)
+        for lexicon in (EMPATHY_WORDS, TASK_WORDS)
+    )
+    return {
+        "words": np.array([len(text.split()) for text in texts], dtype=float),
+        "keywords": empathy - task,
+        "empathy keywords": empathy,
+        "task keywords": task,
+    }
+
+
+def behavior_correlation(
+    probe: Probe,
+    answers: Sequence[AnswerText] | AnswerActivations,
+    scores: Sequence[int] | None = None,
+    *,
+    model: Any = None,
+    resamples: int = 2000,
+    permutations: int = 2000,
+    seed: int = 0,
+) -> BehaviorCorrelation:
+    """Correlate a probe's projections of answers with their rubric scores.
+
+    Args:
+        probe: fitted on other texts than the answers.
+        answers: what `read_answers` returns, or answers that `model` is to read first.
+        scores: 0, 1 or 2 for each answer; None takes the answers' own.
+        model: the probe's model, needed only where the answers have not been read.
+        resamples: bootstrap resamples of the answers, within scenarios.
+        permutations: shuffles of the scores, within scenarios.
+        seed: seed of both.
+
+    Raises:
+        InputError: the answers are fewer than 3 or have one score only, a score is not 0, 1 or
+            2, there is no model to read with, or the activations are not for this probe.
+    """
+    from empathy_mi.reading import AnswerActivations, project, read_answers
+
+    if isinstance(answers, AnswerActivations):
+        read = answers
+    else:
+        _check_scores(answers, scores)
+        if model is None:
+            raise InputError(
+                "the answers have not been read by a model: give model=…, or what read_answers "
+                "returns."
+            )
+        read = read_answers(
+            model, answers, layers=probe.layer,
+            pooling=cast(Any, probe.pooling), context=cast(Any, probe.context),
+        )  # fmt: skip
+    return correlate(
+        project(probe, read),
+        read.answers,
+        scores,
+        thresholds=(probe.threshold - probe.class_gap / 4, probe.threshold + probe.class_gap / 4),
+        model=read.model,
+        layer=probe.layer,
+        resamples=resamples,
+        permutations=permutations,
+        seed=seed,
+    )
+
+
+def correlate(
+    projections: Float[Array, "answer"],
+    answers: Sequence[AnswerText],
+    scores: Sequence[int] | None = None,
+    *,
+    thresholds: tuple[float, float] | None = None,
+    model: str = "",
+    layer: int | None = None,
+    resamples: int = 2000,
+    permutations: int = 2000,
+    seed: int = 0,
+) -> BehaviorCorrelation:
+    """Correlate any number per answer with the answers' rubric scores; no model is needed.
+
+    Args:
+        projections: one number an answer.
+        answers: their texts and scenarios.
+        scores: 0, 1 or 2 for each answer; None takes the answers' own.
+        thresholds: between scores 0 and 1 and between 1 and 2, from other texts than these. For a
+            probe they lie a quarter of its class gap on either side of its threshold, half-way
+            between the middle and the class means of its train pairs. None leaves that rule out.
+        model: name for tables.
+        layer: layer for tables.
+        resamples: bootstrap resamples of the answers, within scenarios.
+        permutations: shuffles of the scores, within scenarios.
+        seed: seed of both.
+
+    Raises:
+        InputError: the answers are fewer than 3 or have one score only, a score is not 0, 1 or
+            2, a projection is not a number, or there are not as many of each.
+    """
+    given = _check_scores(answers, scores)
+    values = np.asarray(projections, dtype=float)
+    _check_projections(values, answers)
+    for name, count in (("resamples", resamples), ("permutations", permutations)):
+        if count < 1:
+            raise InputError(f"{name} is {count}: it must be at least 1.")
+    strata = [answer.scenario for answer in answers]
+    counted = text_features([answer.text for answer in answers])
+    draws: dict[str, Any] = {"resamples": resamples, "permutations": permutations, "seed": seed}
+    associations = {
+        "projection": associate(
+            values, given, strata, covariate=counted["words"],
+            measures={**PLAIN, **PARTIAL}, **draws,
+        ),
+        "words": associate(counted["words"], given, strata, **draws),
+        "keywords": associate(counted["keywords"], given, strata, **draws),
+    }  # fmt: skip
+
+    def interval(statistic: Any) -> Estimate:
+        return stats.bootstrap(statistic, strata, samples=resamples, seed=seed)
+
+    there = [score for score in SCORES if (given == score).any()]
+    resampled = _class_means(
+        values, given, stats.bootstrap_indices(strata, samples=resamples, seed=seed), there
+    )
+    means = {
+        score: replace(
+            interval(lambda i, s=score: _class_means(values, given, i, [s])[..., 0]),
+            n=int((given == score).sum()),
+        )
+        for score in there
+    }
+    own = _class_means(values, given, np.arange(len(given))[None], there)[0]
+    rules = {} if thresholds is None else {"train pairs": by_thresholds(values, *thresholds)}
+    rules["leave one out"] = leave_one_out(values, given)
+    return BehaviorCorrelation(
+        associations=MappingProxyType(associations),
+        means=MappingProxyType(means),
+        monotone=bool((np.diff(own) > 0).all()),
+        monotone_share=float((np.diff(resampled, axis=-1) > 0).all(-1).mean()),
+        advantage=interval(
+            lambda i: spearman(values[i], given[i]) - spearman(counted["keywords"][i], given[i])
+        ),
+        three_way=tuple(
+            three_way(rule, said, given, strata, resamples=resamples, seed=seed)
+            for rule, said in rules.items()
+        ),
+        model=model,
+        layer=layer,
+        scorer=_scorer(answers) if scores is None else "scores as given",
+        ids=tuple(answer.id for answer in answers),
+        scenarios=tuple(strata),
+        scores=tuple(given.tolist()),
+        projections=tuple(values.tolist()),
+        **draws,
+    )
+
+
+def _class_means(
+    values: Float[Array, "n"], given: Int[Array, "n"], index: Int[Array, "samples n"], scores: Any
+) -> Float[Array, "samples score"]:
+    """Mean of each score's values in each resample; NaN where a resample has none of it."""
+    own = given[index][..., None] == np.asarray(scores)
+    total, count = (values[index][..., None] * own).sum(-2), own.sum(-2)
+    means: np.ndarray = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return means
+
+
+def _scorer(answers: Sequence[AnswerText]) -> str:
+    names = dict.fromkeys(a.scorer for a in answers if isinstance(a, ScoredAnswer))
+    return ", ".join(names)
+
+
+def _check_scores(answers: Sequence[AnswerText], scores: Sequence[int] | None) -> Int[Array, "n"]:
+    check_ids(answers, lambda i: f"answer {i + 1}")
+    if scores is None:
+        scores = []
+        for answer in answers:
+            if not isinstance(answer, ScoredAnswer):
+                raise InputError(f"answer {answer.id!r} has no score: give scores=… as well.")
+            scores.append(answer.score)
+    if len(scores) != len(answers):
+        raise InputError(
+            f"{len(scores)} scores for {len(answers)} answers: give one for each, in order."
+        )
+    for answer, score in zip(answers, scores, strict=True):
+        try:
+            check_score(score)
+        except InputError as error:
+            raise InputError(f"answer {answer.id!r}: {error}") from error
+    if len(answers) < FEWEST:
+        raise InputError(f"there are {len(answers)} answers: a correlation needs at least 3.")
+    if len(set(scores)) < 2:
+        raise InputError(
+            f"every answer has score {scores[0]}: add answers with another score, since a "
+            "correlation needs two at least."
+        )
+    return np.asarray(scores, dtype=int)
+
+
+def _check_projections(values: Float[Array, "..."], answers: Sequence[AnswerText]) -> None:
+    if values.shape != (len(answers),):
+        raise InputError(
+            f"the projections have shape {values.shape} for {len(answers)} answers: give one "
+            "number for each, in order."
+        )
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise InputError(
+            f"the projection of answer {answers[bad].id!r} is {values[bad]}: check the "
+            "activations, all projections must be finite numbers."
+        )
