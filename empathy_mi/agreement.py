@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,13 @@ from jaxtyping import Float
 from empathy_mi import stats
 from empathy_mi.errors import InputError
 from empathy_mi.stats import Array, Estimate
+
+if TYPE_CHECKING:
+    from empathy_mi.answers import AnswerText
+    from empathy_mi.pairs import Pairs
+    from empathy_mi.probes import Probe
+
+_MIN_UNITS = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,103 @@ def score_agreement(
     )
 
 
+def probe_agreement(
+    models: Mapping[str, tuple[Any, Probe]],
+    texts: Pairs | Sequence[AnswerText | str],
+    *,
+    permutations: int = 999,
+    seed: int = 0,
+) -> tuple[Agreement, ...]:
+    """Let every model read the same texts and compare its probe's scores with the others'.
+
+    Each model reads as its probe was fitted: after the prompt or alone, pooled in the same way.
+
+    Args:
+        models: by a name of your choice, a model and a probe of it.
+        texts: held-out pairs; or single answers to scenarios, or plain texts, which have no
+            sides, so that `within` equals `r`. Plain texts have no prompt: they need probes that
+            were fitted with context "none".
+        permutations: shuffles for p.
+        seed: seed of bootstrap and shuffles.
+
+    Raises:
+        InputError: there are fewer than two models or three texts, a probe is another model's,
+            the probes were fitted with different pooling or context, or a text cannot be read.
+    """
+    from empathy_mi.pairs import Pairs
+
+    _check_readers(models)
+    chosen = texts if isinstance(texts, Pairs) else _answers(texts, models)
+    if len(chosen) < _MIN_UNITS:
+        kind = "pairs" if isinstance(chosen, Pairs) else "texts"
+        raise InputError(f"there are {len(chosen)} {kind}: give at least {_MIN_UNITS}.")
+    scenarios = [text.scenario for text in chosen]
+    scores = {name: _read(model, probe, chosen) for name, (model, probe) in models.items()}
+    return tuple(
+        _compare(a, b, scores[a], scores[b], scenarios, permutations, seed)
+        for a, b in combinations(scores, 2)
+    )
+
+
+def _check_readers(models: Mapping[str, tuple[Any, Probe]]) -> None:
+    from empathy_mi.models import adapt
+
+    if len(models) < 2:
+        raise InputError(f"there are {len(models)} models: give at least two to compare.")
+    for name, (model, probe) in models.items():
+        if adapt(model).fingerprint != probe.fingerprint:
+            raise InputError(
+                f"the probe of {name!r} belongs to {probe.model!r} ({probe.fingerprint}): fit a "
+                "probe on this model."
+            )
+    for what in ("pooling", "context"):
+        found = {name: getattr(probe, what) for name, (_, probe) in models.items()}
+        if len(set(found.values())) > 1:
+            raise InputError(
+                f"the probes were fitted with {what} {found}: fit all with the same {what}."
+            )
+
+
+def _answers(
+    texts: Sequence[AnswerText | str], models: Mapping[str, tuple[Any, Probe]]
+) -> list[AnswerText]:
+    """Single texts as answers."""
+    from empathy_mi.answers import AnswerText
+    from empathy_mi.scenarios import SCENARIOS
+
+    if isinstance(texts, str):
+        raise InputError(f"texts is the string {texts[:40]!r}: give a list of texts, or pairs.")
+    plain = [text for text in texts if isinstance(text, str)]
+    if plain and any(probe.context != "none" for _, probe in models.values()):
+        raise InputError(
+            f"the text {plain[0][:40]!r} has no prompt and the probes read texts after one: give "
+            "pairs or answers, or fit the probes with context='none'."
+        )
+    scenario = SCENARIOS[0].id  # of no effect on a text that is read alone
+    answers: list[AnswerText] = []
+    for i, text in enumerate(texts, start=1):
+        if isinstance(text, str):
+            text = AnswerText(id=f"text {i}", scenario=scenario, text=text)
+        answers.append(text)
+    return answers
+
+
+def _read(
+    model: Any, probe: Probe, texts: Pairs | Sequence[AnswerText]
+) -> Float[Array, "unit side"]:
+    """Projections on a probe, of both sides of pairs or of single texts."""
+    from empathy_mi.activations import extract_activations
+    from empathy_mi.pairs import Pairs
+    from empathy_mi.reading import project, read_answers
+
+    how: dict[str, Any] = {
+        "layers": probe.layer, "pooling": probe.pooling, "context": probe.context
+    }  # fmt: skip
+    if isinstance(texts, Pairs):
+        return np.stack(probe.scores(extract_activations(model, texts, **how)), axis=1)
+    return project(probe, read_answers(model, texts, **how))[:, None]
+
+
 def agreement_frame(found: Sequence[Agreement]) -> pd.DataFrame:
     """One row a pair of models; intervals as `_low` and `_high` columns."""
     rows = []
@@ -79,14 +184,15 @@ def agreement_frame(found: Sequence[Agreement]) -> pd.DataFrame:
         for name in ("r", "within"):
             row |= getattr(entry, name).columns(name)
         rows.append(row | {"n_pairs": entry.r.n})
-    return pd.DataFrame(rows) if rows else pd.DataFrame({"first": [], "second": []})
+    frame: pd.DataFrame = pd.DataFrame(rows) if rows else pd.DataFrame({"first": [], "second": []})
+    return frame
 
 
 def _compare(
     first: str,
     second: str,
-    a: Float[Array, "pair 2"],
-    b: Float[Array, "pair 2"],
+    a: Float[Array, "unit side"],
+    b: Float[Array, "unit side"],
     scenarios: Sequence[str],
     permutations: int,
     seed: int,
@@ -121,12 +227,12 @@ def correlation(x: Float[Array, "... n"], y: Float[Array, "... n"]) -> Float[Arr
     x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
     scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
     product = (x * y).sum(-1)
-    return np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
 
 
-def _centred(scores: Float[Array, "... pair 2"]) -> Float[Array, "... pair 2"]:
-    return scores - scores.mean(-2, keepdims=True)
+def _centred(scores: Float[Array, "... unit side"]) -> Float[Array, "... unit side"]:
+    return np.asarray(scores - scores.mean(-2, keepdims=True))
 
 
-def _flat(scores: Float[Array, "... pair 2"]) -> Float[Array, "... text"]:
+def _flat(scores: Float[Array, "... unit side"]) -> Float[Array, "... text"]:
     return scores.reshape(*scores.shape[:-2], -1)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from empathy_mi.agreement import Agreement, agreement_frame, correlation, score_agreement
+from empathy_mi.activations import extract_activations
+from empathy_mi.agreement import (
+    Agreement,
+    agreement_frame,
+    correlation,
+    probe_agreement,
+    score_agreement,
+)
+from empathy_mi.answers import AnswerText
 from empathy_mi.errors import InputError
+from empathy_mi.models import load_model
+from empathy_mi.pairs import Pairs
+from empathy_mi.probes import fit_probes
+from tests.support import a_pair
 
 SCENARIOS = ("a", "b", "c") * 6
 Scores = np.ndarray
@@ -218,3 +233,96 @@ def test_scores_of_other_pairs_are_refused(shape: tuple[int, ...]) -> None:
         f"scores have shapes {{'a': (18, 2), 'b': {shape}}} for 18 pairs: give each model the "
         "same pairs, two scores a pair."
     )
+
+
+# From the models on
+
+Readers = dict[str, tuple[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Pairs:
+    return Pairs([a_pair(i, split="train" if i < 5 else "test") for i in range(15)])
+
+
+@pytest.fixture(scope="module")
+def readers(tiny_folders: dict[str, Path], pairs: Pairs) -> Readers:
+    """Two tiny models, each with its probe at another layer."""
+    found = {}
+    for name, layer in (("qwen2", 1), ("llama", 2)):
+        model = load_model(str(tiny_folders[name]))
+        found[name] = (
+            model,
+            fit_probes(extract_activations(model, pairs.train, layers=layer))[layer],
+        )
+    return found
+
+
+def test_models_are_compared_on_what_they_read(readers: Readers, pairs: Pairs) -> None:
+    (found,) = probe_agreement(readers, pairs.test, permutations=99, seed=3)
+    scores = {
+        name: np.stack(probe.scores(extract_activations(model, pairs.test, layers=probe.layer)), 1)
+        for name, (model, probe) in readers.items()
+    }
+    scenarios = [pair.scenario for pair in pairs.test]
+    assert (found,) == score_agreement(scores, scenarios, permutations=99, seed=3)
+    assert (found.first, found.second, found.r.n) == ("qwen2", "llama", 10)
+
+
+def test_single_answers_are_read_after_their_prompts(readers: Readers, pairs: Pairs) -> None:
+    answers = [
+        AnswerText(id=p.id, scenario=p.scenario, text=p.empathic, user=p.user) for p in pairs.test
+    ]
+    (found,) = probe_agreement(readers, answers, permutations=9)
+    one, other = (
+        probe.scores(extract_activations(model, pairs.test, layers=probe.layer))[0]
+        for model, probe in readers.values()
+    )
+    assert found.r.value == pytest.approx(np.corrcoef(one, other)[0, 1], abs=1e-4)
+    assert found.within.value == pytest.approx(found.r.value)
+
+
+def test_plain_texts_are_read_alone_if_the_probes_were_fitted_so(
+    readers: Readers, pairs: Pairs
+) -> None:
+    texts = [pair.empathic for pair in pairs.test]
+    assert refused(readers, texts) == (
+        f"the text {texts[0][:40]!r} has no prompt and the probes read texts after one: give "
+        "pairs or answers, or fit the probes with context='none'."
+    )
+    alone: Readers = {}
+    for name, (model, probe) in readers.items():
+        acts = extract_activations(model, pairs.train, layers=probe.layer, context="none")
+        alone[name] = (model, fit_probes(acts)[probe.layer])
+    (found,) = probe_agreement(alone, texts, permutations=9)
+    one, other = (
+        probe.scores(extract_activations(model, pairs.test, layers=probe.layer, context="none"))[0]
+        for model, probe in alone.values()
+    )
+    assert found.r.value == pytest.approx(np.corrcoef(one, other)[0, 1], abs=1e-4)
+
+
+def test_what_cannot_be_compared(readers: Readers, pairs: Pairs) -> None:
+    (name, (model, probe)), (other, second) = readers.items()
+    assert refused({name: (model, probe)}, pairs.test) == (
+        "there are 1 models: give at least two to compare."
+    )
+    assert refused(readers, pairs.test[:2]) == "there are 2 pairs: give at least 3."
+    assert refused({name: (model, probe), other: (model, second[1])}, pairs.test) == (
+        f"the probe of {other!r} belongs to {second[1].model!r} ({second[1].fingerprint}): fit a "
+        "probe on this model."
+    )
+    last = {name: (model, replace(probe, pooling="last")), other: second}
+    assert refused(last, pairs.test) == (
+        f"the probes were fitted with pooling {{{name!r}: 'last', {other!r}: 'mean'}}: fit all "
+        "with the same pooling."
+    )
+    assert refused(readers, "She went to help him.") == (
+        "texts is the string 'She went to help him.': give a list of texts, or pairs."
+    )
+
+
+def refused(models: Readers, texts: Any) -> str:
+    with pytest.raises(InputError) as error:
+        probe_agreement(models, texts)
+    return str(error.value)

@@ -1,5 +1,6 @@
 """Figures from results: one function a figure, plotly, no model needed."""
 
+from empathy_mi.viz.alignment import transfer_by_layer as transfer_by_layer
 from empathy_mi.viz.detection import auroc_by_layer as auroc_by_layer
 from empathy_mi.viz.dose import dose_by_model as dose_by_model
 from empathy_mi.viz.dose import dose_curve as dose_curve

@@ -1,0 +1,87 @@
+"""Figures of directions: other methods beside the mean difference, and what each pair adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from empathy_mi.errors import InputError
+from empathy_mi.viz.theme import GREY, PALETTE, styled, translucent
+
+_DASHES = ("solid", "dash", "dot")
+
+
+def cosine_by_layer(frame: pd.DataFrame) -> go.Figure:
+    """Cosine with the mean difference by layer, one line a method, over random directions.
+
+    Args:
+        frame: what `Comparison.to_frame` gives; several models may be stacked.
+    """
+    figure = go.Figure()
+    others = frame[frame["method"] != "mean difference"]
+    methods, models = list(others["method"].unique()), list(others["model"].unique())
+    for (model, method), rows in others.groupby(["model", "method"], sort=False):
+        figure.add_scatter(
+            x=rows["layer"],
+            y=rows["cosine"],
+            mode="lines+markers",
+            line={
+                "color": PALETTE[methods.index(method) % len(PALETTE)],
+                "dash": _DASHES[models.index(model) % len(_DASHES)],
+            },
+            name=f"{model}: {method}" if len(models) > 1 else str(method),
+        )
+    for model, rows in others.drop_duplicates(["model", "layer"]).groupby("model", sort=False):
+        name = "random directions, 95th percentile of |cosine|"
+        figure.add_scatter(
+            x=rows["layer"], y=rows["random_cosine_95"], mode="lines",
+            line={"color": GREY, "dash": "dot"},
+            name=f"{model}: {name}" if len(models) > 1 else name,
+        )  # fmt: skip
+    styled(figure, x="layer (output of block)", y="cosine with the mean difference")
+    low = float(others["cosine"].min()) if len(others) else 0.0
+    return figure.update_yaxes(range=[min(-0.05, low - 0.05), 1.02])
+
+
+def learning_curve(frame: pd.DataFrame, *, layers: Sequence[int] | None = None) -> go.Figure:
+    """Cosine with the full direction, and AUROC, by number of train pairs; one line a layer.
+
+    Args:
+        frame: what `LearningCurve.to_frame` gives, of one model.
+        layers: which layers; None is the first, the middle and the last.
+
+    Raises:
+        InputError: a layer is not in the frame.
+    """
+    there = sorted(int(layer) for layer in frame["layer"].unique())
+    if layers is None:
+        layers = sorted({there[0], there[len(there) // 2], there[-1]})
+    for layer in layers:
+        if layer not in there:
+            raise InputError(
+                f"layer {layer} has no learning curve: there are {', '.join(map(str, there))}."
+            )
+    panels = {"cosine": "cosine with all pairs' direction", "auroc": "AUROC on held-out pairs"}
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
+    for col, name in enumerate(panels, start=1):
+        for i, layer in enumerate(layers):
+            rows = frame[frame["layer"] == layer].sort_values("size")
+            color = PALETTE[i % len(PALETTE)]
+            figure.add_scatter(
+                row=1, col=col, x=pd.concat([rows["size"], rows["size"][::-1]]),
+                y=pd.concat([rows[f"{name}_high"], rows[f"{name}_low"][::-1]]), mode="lines",
+                fill="toself", fillcolor=translucent(color, 0.15), line={"width": 0},
+                hoverinfo="skip", showlegend=False,
+            )  # fmt: skip
+            figure.add_scatter(
+                row=1, col=col, x=rows["size"], y=rows[name], mode="lines+markers",
+                line={"color": color}, legendgroup=str(layer), showlegend=col == 1,
+                name=f"layer {layer}, mean and 95 % range of {rows['repeats'].iloc[0]} orders",
+            )  # fmt: skip
+    styled(figure, x="train pairs", y="")
+    for col, title in enumerate(panels.values(), start=1):
+        figure.update_yaxes(title=title, row=1, col=col)
+    return figure
