@@ -12,10 +12,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Activations": "activations",
+    "Alignment": "alignment",
     "ContrastivePair": "pairs",
     "Detection": "detection",
     "DoseResponse": "dose_results",
     "InputError": "errors",
+    "ModelActivations": "alignment",
     "Pairs": "pairs",
     "Probe": "probes",
     "ProbeSet": "probes",
@@ -24,14 +26,21 @@ _HOME = {
     "StudyConfig": "study_config",
     "StudyResult": "study_results",
     "ablate": "lexical",
+    "align": "alignment",
+    "behavior_correlation": "behavior",
     "check_pairs": "pairs_check",
+    "direction_stability": "stability",
     "dose_response": "dose",
     "extract_activations": "activations",
+    "fit_comparators": "comparators",
     "fit_probes": "probes",
+    "learning_curve": "stability",
     "lexical_ablation": "lexical_detection",
+    "load_answers": "answers",
     "load_model": "models",
     "load_pairs": "pairs",
     "load_scenarios": "scenarios",
+    "probe_agreement": "agreement",
     "random_vectors": "steering",
     "run_study": "study",
 }
@@ -46,6 +55,13 @@ if TYPE_CHECKING:
     from empathy_mi import viz as viz
     from empathy_mi.activations import Activations as Activations
     from empathy_mi.activations import extract_activations as extract_activations
+    from empathy_mi.agreement import probe_agreement as probe_agreement
+    from empathy_mi.alignment import Alignment as Alignment
+    from empathy_mi.alignment import ModelActivations as ModelActivations
+    from empathy_mi.alignment import align as align
+    from empathy_mi.answers import load_answers as load_answers
+    from empathy_mi.behavior import behavior_correlation as behavior_correlation
+    from empathy_mi.comparators import fit_comparators as fit_comparators
     from empathy_mi.detection import Detection as Detection
     from empathy_mi.dose import dose_response as dose_response
     from empathy_mi.dose_results import DoseResponse as DoseResponse
@@ -62,6 +78,8 @@ if TYPE_CHECKING:
     from empathy_mi.probes import fit_probes as fit_probes
     from empathy_mi.scenarios import Scenario as Scenario
     from empathy_mi.scenarios import load_scenarios as load_scenarios
+    from empathy_mi.stability import direction_stability as direction_stability
+    from empathy_mi.stability import learning_curve as learning_curve
     from empathy_mi.steering import SteeringVector as SteeringVector
     from empathy_mi.steering import random_vectors as random_vectors
     from empathy_mi.study import run_study as run_study

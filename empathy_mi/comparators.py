@@ -1,0 +1,273 @@
+"""Other directions from the same train pairs, to hold the mean difference against.
+
+Logistic regression, linear discriminant analysis and the first principal component of the paired
+differences, each a `ProbeSet`, so that detection and steering read them as they read the mean
+difference. With more coordinates than texts all three are solved in the space that the texts
+span: exactly, and without a matrix of size [d, d].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from scipy.stats import beta
+
+from empathy_mi import stats
+from empathy_mi.activations import Activations
+from empathy_mi.directions import first_axis, logistic_path, shrunken_lda
+from empathy_mi.errors import InputError
+from empathy_mi.probes import Probe, ProbeSet, check_same_source, fit_probes, folds_of, probe_of
+from empathy_mi.stats import Array, Estimate
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+METHODS = ("logistic", "lda", "pca of differences")
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+"""Values of C, the inverse strength of the logistic regression's L2 penalty."""
+
+
+def fit_comparators(
+    train: Activations, *, methods: Sequence[str] = METHODS, folds: int = 5, seed: int = 0
+) -> dict[str, ProbeSet]:
+    """Fit other directions at every layer of `train`.
+
+    - "logistic": L2-penalised logistic regression on standardised coordinates, mapped back to
+      residual space; C is chosen by `choose_penalties`.
+    - "lda": inverse within-class covariance times the mean difference, the covariance shrunken
+      in each class on standardised coordinates (Ledoit and Wolf 2004), as scikit-learn's
+      `LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")`. Scaling coordinates changes no
+      score, turning the space does; and where few axes carry most of the noise, the one amount
+      of shrinkage for all axes keeps the result near the mean difference.
+    - "pca of differences": first axis of the paired differences' second moment, not centred
+      (arXiv 2310.01405, section 3.1): what is looked for is the side that the differences share,
+      and centring would take just that off. The sign is the mean difference's.
+
+    Thresholds are the midpoints of the class means' projections, as in `fit_probes`.
+
+    Args:
+        train: activations of the train pairs, [pair, layer, d].
+        methods: which of them.
+        folds: folds of pairs inside train, for C.
+        seed: of the folds.
+
+    Returns:
+        By method, one probe a layer; directions are unit vectors in residual space.
+
+    Raises:
+        InputError: a method is unknown, there are fewer pairs than folds or than three, or the
+            class means are equal or not finite at a layer.
+    """
+    if isinstance(methods, str) or not len(methods):
+        raise InputError(f"methods is {methods!r}: give a list of at least one.")
+    for method in methods:
+        if method not in METHODS:
+            known = ", ".join(map(repr, METHODS))
+            raise InputError(f"unknown method {method!r}: use some of {known}.")
+    fit_probes(train)  # refuses class means that are equal or not finite
+    high, low = _sides(train)
+    found: dict[str, ProbeSet] = {}
+    for method in methods:
+        if method == "logistic":
+            chosen = choose_penalties(train, folds=folds, seed=seed)
+            fits = logistic_path(high, low, PENALTIES)
+            best = [PENALTIES.index(chosen[layer]) for layer in train.layers]
+            directions = np.stack([fits[c][0][i] for i, c in enumerate(best)])
+        elif method == "lda":
+            if len(train) < 3:
+                raise InputError(
+                    f"LDA cannot learn a covariance from {len(train)} pairs: give at least 3, or "
+                    "leave out 'lda'."
+                )
+            directions = shrunken_lda(high, low)
+        else:
+            directions = first_axis(high - low)
+        probes = (
+            probe_of(torch.from_numpy(direction), train, layer, method)
+            for direction, layer in zip(directions, train.layers, strict=True)
+        )
+        found[method] = ProbeSet(tuple(probes), train)
+    return found
+
+
+def choose_penalties(train: Activations, *, folds: int = 5, seed: int = 0) -> dict[int, float]:
+    """C of the logistic regression at each layer: the least held-out log loss inside train.
+
+    Folds are of pairs, stratified by scenario, the same as in `probes.cross_validate`; both texts
+    of a pair are held out together, and standardisation is learnt inside. Ties go to the smaller
+    C, which is the stronger penalty.
+
+    Raises:
+        InputError: there are fewer pairs than folds, or fewer than two folds.
+    """
+    if not 2 <= folds <= len(train):
+        raise InputError(
+            f"cannot make {folds} folds of {len(train)} pairs: use 2 to {len(train)} folds."
+        )
+    high, low = _sides(train)
+    fold, loss = folds_of(train.scenarios, folds, seed), np.zeros((len(PENALTIES), len(high)))
+    for k in range(folds):
+        inside, outside = fold != k, fold == k
+        fits = logistic_path(high[:, inside], low[:, inside], PENALTIES)
+        for c, (direction, offset) in enumerate(fits):
+            up = np.einsum("lnd,ld->ln", high[:, outside], direction) + offset[:, None]
+            down = np.einsum("lnd,ld->ln", low[:, outside], direction) + offset[:, None]
+            loss[c] += (np.logaddexp(0, -up) + np.logaddexp(0, down)).sum(-1)
+    best = np.argmin(loss.round(9), axis=0)
+    return {layer: PENALTIES[best[i]] for i, layer in enumerate(train.layers)}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One method's direction at one layer, beside the mean difference on the same test pairs.
+
+    Attributes:
+        layer: block whose output is read.
+        method: how the direction was found.
+        auroc: on the test pairs, with a bootstrap interval over pairs.
+        difference: AUROC less the mean difference's, with a paired interval: both directions
+            read the same resampled pairs.
+        cosine: with the mean difference.
+        random_cosine: 95th percentile of |cosine| of two random directions of this width.
+    """
+
+    layer: int
+    method: str
+    auroc: Estimate
+    difference: Estimate
+    cosine: float
+    random_cosine: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods at all layers, the mean difference first.
+
+    Attributes:
+        rows: by method, then by layer.
+        model: name of the model.
+        n_train: number of train pairs.
+        resamples: bootstrap resamples of the test pairs, within scenarios.
+        seed: of the resamples.
+    """
+
+    rows: tuple[Compared, ...]
+    model: str
+    n_train: int
+    resamples: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a method and layer; intervals as `_low` and `_high` columns."""
+        rows = []
+        for entry in self.rows:
+            row: dict[str, Any] = {
+                "model": self.model, "method": entry.method, "layer": entry.layer,
+            }  # fmt: skip
+            row |= entry.auroc.columns("auroc") | entry.difference.columns("difference")
+            row |= {"cosine": entry.cosine, "random_cosine_95": entry.random_cosine}
+            row |= {"n_train_pairs": self.n_train, "n_test_pairs": entry.auroc.n}
+            rows.append(row | {"resamples": self.resamples, "seed": self.seed})
+        frame: pd.DataFrame = pd.DataFrame(rows)
+        return frame
+
+    def plot(self) -> go.Figure:
+        """Cosine with the mean difference by layer and method."""
+        from empathy_mi.viz.directions import cosine_by_layer
+
+        return cosine_by_layer(self.to_frame())
+
+
+def compare(
+    probes: ProbeSet,
+    comparators: Mapping[str, ProbeSet],
+    test: Activations,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Hold other directions against the mean difference on held-out pairs.
+
+    Args:
+        probes: the mean difference.
+        comparators: what `fit_comparators` gives for the same layers.
+        test: activations of other pairs of the same model.
+        resamples: bootstrap resamples of the test pairs, within scenarios.
+        seed: of the resamples.
+
+    Raises:
+        InputError: the activations or the comparators are another model's, pooling's or layer's,
+            the test activations hold NaN, or `resamples` is below 1.
+    """
+    if resamples < 1:
+        raise InputError(f"resamples is {resamples}: it must be at least 1.")
+    sets = {probes.probes[0].method: probes, **comparators}
+    for name, other in comparators.items():
+        check_same_source(probes.probes[0], other.train)
+        if list(other) != list(probes):
+            raise InputError(
+                f"the directions of {name!r} are at layers {list(other)}, the probes at "
+                f"{list(probes)}: fit both on the same activations."
+            )
+    base = {layer: _wins(probe, test) for layer, probe in probes.items()}
+
+    def interval(wins: Float[Array, "pair pair"]) -> Estimate:
+        """Bootstrap of a mean over all crossings of two texts; resampling weights both sides."""
+
+        def mean(index: Int[Array, "samples pair"]) -> Float[Array, "samples"]:
+            weights = _counts(index)
+            share: Array = ((weights @ wins) * weights).sum(-1) / len(test) ** 2
+            return share
+
+        return stats.bootstrap(mean, test.scenarios, samples=resamples, seed=seed)
+
+    rows = []
+    for name, other in sets.items():
+        for layer, probe in other.items():
+            wins = base[layer] if other is probes else _wins(probe, test)
+            mine, theirs = probes[layer].direction.double(), probe.direction.double()
+            rows.append(
+                Compared(
+                    layer=layer,
+                    method=name,
+                    auroc=interval(wins),
+                    difference=interval(wins - base[layer]),
+                    cosine=float(mine @ theirs / (mine.norm() * theirs.norm())),
+                    random_cosine=random_cosine(len(mine)),
+                )
+            )
+    return Comparison(tuple(rows), test.model, len(probes.train), resamples, seed)
+
+
+def random_cosine(d: int, quantile: float = 0.95) -> float:
+    """Quantile of |cosine| of two random directions in `d` dimensions (its square is a beta)."""
+    return 1.0 if d == 1 else float(np.sqrt(beta.ppf(quantile, 0.5, (d - 1) / 2)))
+
+
+def _sides(train: Activations) -> tuple[Float[Array, "layer pair d"], Float[Array, "layer pair d"]]:
+    high, low = train.empathic.double().numpy(), train.non_empathic.double().numpy()
+    return high.transpose(1, 0, 2), low.transpose(1, 0, 2)
+
+
+def _wins(probe: Probe, test: Activations) -> Float[Array, "pair pair"]:
+    """1 where an empathic text projects higher than a non-empathic one, 1/2 where alike."""
+    high, low = (side[:, None] for side in probe.scores(test))
+    if not (np.isfinite(high).all() and np.isfinite(low).all()):
+        raise InputError(
+            f"the test activations at layer {probe.layer} hold NaN or infinity: extract them again."
+        )
+    wins: Array = (high > low.T) + 0.5 * (high == low.T)
+    return wins
+
+
+def _counts(index: Int[Array, "samples unit"]) -> Float[Array, "samples unit"]:
+    """How often each unit was drawn."""
+    samples, n = index.shape
+    flat = (index + n * np.arange(samples)[:, None]).ravel()
+    return np.bincount(flat, minlength=samples * n).reshape(samples, n).astype(float)
