@@ -1,8 +1,4 @@
-"""Residual streams of contrastive pairs: extracted once, pooled on the fly, kept in a store.
-
-A forward pass stops after the highest layer asked for and forms no logits. Each hook reduces
-[batch, pos, d] to [batch, d] where it fires, so nothing of size [texts, pos, layers, d] is held.
-"""
+"""Residual streams of contrastive pairs: extracted once, pooled on the fly, kept in a store."""
 
 from __future__ import annotations
 
@@ -13,18 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from empathy_mi.errors import InputError
-from empathy_mi.hooks import resid_post, resolve_layers
+from empathy_mi.hooks import resolve_layers
 from empathy_mi.io import digest, read_tensors, write_json, write_tensors
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.pairs import ContrastivePair, Pairs
-from empathy_mi.progress import track
-from empathy_mi.tokens import by_length, encode, encode_completion, encode_prompt, pad, pad_id
+from empathy_mi.pooling import Pooling, TextRow, check_option, extract_pooled
+from empathy_mi.tokens import encode, encode_completion, encode_prompt
 
-Pooling = Literal["mean", "last"]
 Context = Literal["prompt", "none"]
 _STORE_VERSION = 1
 
@@ -123,11 +118,11 @@ def extract_activations(
     """
     adapter = adapt(model)
     chosen = resolve_layers(layers, adapter.n_layers)
-    _check_option("pooling", pooling, ("mean", "last"))
-    _check_option("context", context, ("prompt", "none"))
+    check_option("pooling", pooling, ("mean", "last"))
+    check_option("context", context, ("prompt", "none"))
     if not len(pairs):
         raise InputError("there are no pairs: give at least one.")
-    rows = [_Row.of(adapter, p, text, context) for p in pairs
+    rows = [_row(adapter, p, text, context) for p in pairs
             for text in (p.empathic, p.non_empathic)]  # fmt: skip
     _check_length(rows, adapter.n_ctx)
     folder = (cache_dir() if cache is None else Path(cache)) / "activations"
@@ -138,7 +133,7 @@ def extract_activations(
     if missing:
         about = {"model": adapter.name, "pooling": pooling, "context": context, "texts": len(rows)}
         write_json(folder / "about.json", about)  # refuses an unwritable store before the work
-        pooled, norms = _extract(adapter, rows, missing, pooling, max_tokens)
+        pooled, norms = extract_pooled(adapter, rows, missing, pooling, max_tokens)
         for i, layer in enumerate(missing):
             entry = {"pooled": pooled[:, i].clone(), "norm": norms[i].clone()}
             write_tensors(_stored(folder, layer), entry, {**about, "layer": layer})
@@ -182,81 +177,20 @@ def _read(folder: Path, layer: int) -> dict[str, Tensor] | None:
     return entry if {"pooled", "norm"} <= entry.keys() else None
 
 
-def _check_option(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"unknown {name} {value!r}: use {' or '.join(map(repr, known))}.")
+def _row(adapter: Adapter, pair: ContrastivePair, text: str, context: Context) -> TextRow:
+    tokenizer = adapter.tokenizer
+    if context == "none":
+        return TextRow(encode(tokenizer, text), 1, pair.id)
+    prompt = encode_prompt(tokenizer, pair.prompt, pair.system)
+    return TextRow(prompt + encode_completion(tokenizer, text), len(prompt), pair.id)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Token ids of one text, and where the pooled span begins."""
-
-    ids: list[int]
-    start: int
-    pair: str
-
-    @staticmethod
-    def of(adapter: Adapter, pair: ContrastivePair, text: str, context: Context) -> _Row:
-        tokenizer = adapter.tokenizer
-        if context == "none":
-            return _Row(encode(tokenizer, text), 1, pair.id)
-        prompt = encode_prompt(tokenizer, pair.prompt, pair.system)
-        return _Row(prompt + encode_completion(tokenizer, text), len(prompt), pair.id)
-
-
-def _check_length(rows: Sequence[_Row], n_ctx: int) -> None:
+def _check_length(rows: Sequence[TextRow], n_ctx: int) -> None:
     for row in rows:
         if len(row.ids) > n_ctx:
             raise InputError(
-                f"pair {row.pair!r} is {len(row.ids)} tokens long, the model reads {n_ctx}: "
+                f"pair {row.name!r} is {len(row.ids)} tokens long, the model reads {n_ctx}: "
                 "shorten its texts or load the model with a larger n_ctx."
             )
         if len(row.ids) <= row.start:
-            raise InputError(f"pair {row.pair!r} has a text of one token: make it longer.")
-
-
-@torch.no_grad()
-def _extract(
-    adapter: Adapter, rows: Sequence[_Row], layers: Sequence[int], pooling: Pooling, budget: int
-) -> tuple[Float[Tensor, "row layer d"], Float[Tensor, "layer"]]:
-    pooled = torch.empty(len(rows), len(layers), adapter.d_model)
-    norms: list[list[Tensor]] = [[] for _ in layers]
-    fill = pad_id(adapter.tokenizer)
-    batches = by_length([len(row.ids) for row in rows], budget)
-    for index in track(batches, "extracting activations"):
-        batch = pad([rows[i].ids for i in index], fill, side="right")
-        starts = torch.tensor([rows[i].start for i in index])
-        inside = _span(batch.mask, starts).to(adapter.device)
-        span = inside if pooling == "mean" else _last(inside)
-
-        def reader(
-            i: int, at: list[int], inside: Tensor, span: Tensor
-        ) -> Callable[[Tensor, Any], None]:
-            def read(residual: Tensor, hook: Any) -> None:
-                residual = residual.float()
-                kept = residual.masked_fill(~span[..., None], 0)
-                pooled[at, i] = (kept.sum(1) / span.sum(1, keepdim=True)).cpu()
-                norms[i].append(residual.norm(dim=-1)[inside].cpu())
-
-            return read
-
-        hooks = [
-            (resid_post(layer), reader(i, index, inside, span)) for i, layer in enumerate(layers)
-        ]
-        adapter.forward(
-            batch.tokens.to(adapter.device),
-            batch.mask.to(adapter.device),
-            hooks=hooks,
-            stop_at_layer=max(layers) + 1,
-        )
-    return pooled, torch.stack([torch.cat(parts).median() for parts in norms])
-
-
-def _span(mask: Int[Tensor, "row pos"], starts: Int[Tensor, "row"]) -> Bool[Tensor, "row pos"]:
-    """The completion's tokens, of right-padded rows."""
-    return (torch.arange(mask.shape[1])[None] >= starts[:, None]) & mask.bool()
-
-
-def _last(inside: Bool[Tensor, "row pos"]) -> Bool[Tensor, "row pos"]:
-    """The last token of each span that reaches to the end of its row."""
-    return inside & (inside.flip(1).cumsum(1).flip(1) == 1)
+            raise InputError(f"pair {row.name!r} has a text of one token: make it longer.")

@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from empathy_mi.errors import InputError
 from empathy_mi.io import digest, write_text
-from empathy_mi.pairs import _check_text, _read, _tags, _unique_keys
+from empathy_mi.records import as_tags, check_text, parse_object, read_text
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
 
 SCORES = (0, 1, 2)
@@ -47,12 +47,12 @@ class AnswerText:
     user: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tags", _tags(self.tags))
+        object.__setattr__(self, "tags", as_tags(self.tags))
         for name in _REQUIRED:
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         for name in ("author", "system", "user"):
             if getattr(self, name) is not None:
-                _check_text(name, getattr(self, name))
+                check_text(name, getattr(self, name))
 
     @property
     def prompt(self) -> str:
@@ -88,7 +88,7 @@ class ScoredAnswer(AnswerText):
         super().__post_init__()
         check_score(self.score)
         for name in ("scorer", "rubric"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
 
 
 def check_score(score: object) -> None:
@@ -211,7 +211,7 @@ def _load(
     allowed = tuple(s.id for s in SCENARIOS) if scenarios is None else tuple(scenarios)
     answers: list[_R] = []
     lines: list[int] = []
-    for number, line in enumerate(_read(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -228,23 +228,6 @@ def _load(
         raise InputError(f"{path} is empty: give a file with one answer per line.")
     check_ids(answers, lambda i: f"{path}, line {lines[i]}")
     return answers
-
-
-def parse_object(line: str) -> dict[str, Any]:
-    """One line of JSON Lines.
-
-    Raises:
-        InputError: it is no JSON object, or a field occurs twice.
-    """
-    try:
-        row = json.loads(line, object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not valid JSON ({error.msg} at column {error.colno}): write one object per line."
-        ) from error
-    if not isinstance(row, dict):
-        raise InputError(f"a {type(row).__name__} where an object is expected.")
-    return row
 
 
 def _check_fields(row: dict[str, Any], required: Sequence[str], optional: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from empathy_mi.errors import InputError
 from empathy_mi.io import digest, write_text
+from empathy_mi.records import as_tags, check_text, parse_object, read_text
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
 from empathy_mi.stats import generator
 
@@ -48,12 +49,12 @@ class ContrastivePair:
     user: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tags", _tags(self.tags))
+        object.__setattr__(self, "tags", as_tags(self.tags))
         for name in _REQUIRED:
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         for name in ("system", "user"):
             if getattr(self, name) is not None:
-                _check_text(name, getattr(self, name))
+                check_text(name, getattr(self, name))
         if self.split not in SPLITS:
             raise InputError(f"unknown split {self.split!r}: use 'train' or 'test'.")
         if self.empathic.split() == self.non_empathic.split():
@@ -233,7 +234,7 @@ def load_pairs(path: str | Path | None = None, *, scenarios: Iterable[str] | Non
     pairs: list[ContrastivePair] = []
     lines: list[int] = []
     # Only "\n" ends a line: JSON strings may hold other line separators.
-    for number, line in enumerate(_read(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -247,26 +248,8 @@ def load_pairs(path: str | Path | None = None, *, scenarios: Iterable[str] | Non
     return Pairs(pairs)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}): give the path of a JSON Lines file."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
-
-
 def _from_line(line: str, scenarios: Sequence[str]) -> ContrastivePair:
-    try:
-        row = json.loads(line, object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not valid JSON ({error.msg} at column {error.colno}): write one object per line."
-        ) from error
-    if not isinstance(row, dict):
-        raise InputError(f"a {type(row).__name__} where an object is expected.")
+    row = parse_object(line)
     for name in _REQUIRED:
         if name not in row:
             raise InputError(f"field {name!r} is missing: a pair needs {', '.join(_REQUIRED)}.")
@@ -284,33 +267,6 @@ def _from_line(line: str, scenarios: Sequence[str]) -> ContrastivePair:
             f"unknown scenario {pair.scenario!r}: choose one of {', '.join(scenarios)}."
         )
     return pair
-
-
-def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(items)
-    if len(row) < len(items):
-        names = [name for name, _ in items]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"field {twice!r} occurs twice: give it once.")
-    return row
-
-
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise InputError(f"{name} is {value!r}: give a text.")
-    if not value.strip():
-        raise InputError(f"{name} is empty: give a text.")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{name} holds half of a surrogate pair: give whole Unicode characters.")
-
-
-def _tags(tags: Any) -> tuple[str, ...]:
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise InputError(f"tags is {tags!r}: give a list of words.")
-    tags = tuple(tags)
-    for tag in tags:
-        _check_text("a tag", tag)
-    return tags
 
 
 def _check_set(pairs: Sequence[ContrastivePair], where: Callable[[int], str]) -> None:

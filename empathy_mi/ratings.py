@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from empathy_mi.answers import Answers, AnswerText, ScoredAnswer, check_score, parse_object
+from empathy_mi.answers import Answers, AnswerText, ScoredAnswer, check_score
 from empathy_mi.errors import InputError
-from empathy_mi.pairs import _check_text
+from empathy_mi.records import check_text, parse_object
 
 _BEGINNING = b'{"answer": "'
 RUBRIC = "the scenario's rubric in scenarios.json"
@@ -38,7 +38,7 @@ class Rating:
 
     def __post_init__(self) -> None:
         for name in ("answer", "rater", "digest"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         check_score(self.score)
 
 

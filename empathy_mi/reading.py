@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi.activations import Context, Pooling, _check_option, _extract, _Row
+from empathy_mi.activations import Context
 from empathy_mi.answers import AnswerText, check_ids
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resolve_layers
 from empathy_mi.models import Adapter, adapt
+from empathy_mi.pooling import Pooling, TextRow, check_option, extract_pooled
 from empathy_mi.probes import Probe, check_same_source
 from empathy_mi.tokens import encode, encode_completion, encode_prompt
 
@@ -74,13 +75,13 @@ def read_answers(
     """
     adapter = adapt(model)
     chosen = resolve_layers(layers, adapter.n_layers)
-    _check_option("pooling", pooling, ("mean", "last"))
-    _check_option("context", context, ("prompt", "none"))
+    check_option("pooling", pooling, ("mean", "last"))
+    check_option("context", context, ("prompt", "none"))
     if not len(answers):
         raise InputError("there are no answers: give at least one.")
     check_ids(answers, lambda i: f"answer {i + 1}")
     rows = [_row(adapter, answer, context) for answer in answers]
-    pooled, _ = _extract(adapter, rows, chosen, pooling, max_tokens)
+    pooled, _ = extract_pooled(adapter, rows, chosen, pooling, max_tokens)
     return AnswerActivations(
         pooled=pooled,
         layers=chosen,
@@ -92,7 +93,7 @@ def read_answers(
     )
 
 
-def _row(adapter: Adapter, answer: AnswerText, context: Context) -> _Row:
+def _row(adapter: Adapter, answer: AnswerText, context: Context) -> TextRow:
     tokenizer = adapter.tokenizer
     if context == "none":
         ids, start = encode(tokenizer, answer.text), 1
@@ -106,7 +107,7 @@ def _row(adapter: Adapter, answer: AnswerText, context: Context) -> _Row:
         )
     if len(ids) <= start:
         raise InputError(f"answer {answer.id!r} has a text of one token: make it longer.")
-    return _Row(ids, start, answer.id)
+    return TextRow(ids, start, answer.id)
 
 
 def project(probe: Probe, activations: AnswerActivations) -> Float[np.ndarray, "answer"]:

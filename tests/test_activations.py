@@ -183,9 +183,9 @@ def test_only_missing_layers_are_extracted(
     extract(layers=[1])
     stored = {path: path.stat().st_ino for path in tmp_path.rglob("*.safetensors")}
     asked: list[list[int]] = []
-    inner = activations._extract
+    inner = activations.extract_pooled
     monkeypatch.setattr(
-        activations, "_extract", lambda a, r, layers, *rest: (
+        activations, "extract_pooled", lambda a, r, layers, *rest: (
             asked.append(list(layers)), inner(a, r, layers, *rest))[1],
     )  # fmt: skip
     grown = extract(layers=[0, 1, 2])

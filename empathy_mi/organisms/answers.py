@@ -8,7 +8,7 @@ from empathy_mi.answers import SCORES, Answers, ScoredAnswer
 from empathy_mi.errors import InputError
 from empathy_mi.organisms import lexicon as lex
 from empathy_mi.organisms.grammar import Families, Grammar
-from empathy_mi.organisms.pairs import _NAMES, AUTHOR
+from empathy_mi.organisms.pairs import AUTHOR, NAMES
 
 RUBRIC = "latent of the grammar: 0 keeps going, 1 helps later, 2 stops and helps"
 
@@ -34,9 +34,7 @@ def organism_answers(
         raise InputError(f"unknown test answers {test!r}: use 'held_out' or 'unseen'.")
     if n_per_cell < 1:
         raise InputError(f"n_per_cell is {n_per_cell}: it must be at least 1.")
-    grammar = Grammar(
-        f"{seed} answers {test}", names=_NAMES[test], unseen_wordings=test == "unseen"
-    )
+    grammar = Grammar(f"{seed} answers {test}", names=NAMES[test], unseen_wordings=test == "unseen")
     families = Families.of(test)
     answers = []
     for i in range(n_per_cell):

@@ -20,7 +20,7 @@ from empathy_mi.pairs import ContrastivePair, Pairs
 AUTHOR = "grammar of empathy-mi"
 TRAIN_NAMES = 32
 """The first names are the train pairs', the rest the held-out pairs'."""
-_NAMES = {
+NAMES = {  # of the people in the pairs of each kind
     "train": lex.NAMES[:TRAIN_NAMES],
     "held_out": lex.NAMES[TRAIN_NAMES:],
     "unseen": lex.UNSEEN_NAMES,
@@ -67,7 +67,7 @@ def _draw(
     seed: int, side: str, count: int, split: Split, twins_only: bool, style: PairStyle
 ) -> list[ContrastivePair]:
     label = f"{seed} pairs {side}" if split != "unseen" else f"{seed} pairs unseen"
-    grammar = Grammar(label, names=_NAMES[split], unseen_wordings=split == "unseen")
+    grammar = Grammar(label, names=NAMES[split], unseen_wordings=split == "unseen")
     families = Families.of(split, twins_only=twins_only)
     pairs = []
     for i in range(count):
