@@ -180,7 +180,7 @@ def test_a_worker_that_refuses_its_input_says_why(tmp_path: Path) -> None:
 # Stand-ins for the processes: fast, and they do what no real one does on demand
 
 STAND_IN = """#!/bin/sh
-echo $$ > "$3/$4.pid"
+echo $$ > "$3/$4.new" && mv "$3/$4.new" "$3/$4.pid"  # whole or not there
 case "$4" in
   *dies) kill -9 $$ ;;
   *fails) echo "some library's chatter"; exit 1 ;;
