@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,12 +15,10 @@ from torch import Tensor
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resolve_layers
 from empathy_mi.io import digest, read_tensors, write_json, write_tensors
-from empathy_mi.models import Adapter, adapt
+from empathy_mi.models import adapt
 from empathy_mi.pairs import ContrastivePair, Pairs
-from empathy_mi.pooling import Pooling, TextRow, check_option, extract_pooled
-from empathy_mi.tokens import encode, encode_completion, encode_prompt
+from empathy_mi.pooling import Context, Pooling, TextRow, check_option, extract_pooled
 
-Context = Literal["prompt", "none"]
 _STORE_VERSION = 1
 
 
@@ -122,7 +120,7 @@ def extract_activations(
     check_option("context", context, ("prompt", "none"))
     if not len(pairs):
         raise InputError("there are no pairs: give at least one.")
-    rows = [_row(adapter, p, text, context) for p in pairs
+    rows = [TextRow.of(adapter, text, p.prompt, p.system, context, p.id) for p in pairs
             for text in (p.empathic, p.non_empathic)]  # fmt: skip
     _check_length(rows, adapter.n_ctx)
     folder = (cache_dir() if cache is None else Path(cache)) / "activations"
@@ -175,14 +173,6 @@ def _read(folder: Path, layer: int) -> dict[str, Tensor] | None:
     except InputError:
         return None
     return entry if {"pooled", "norm"} <= entry.keys() else None
-
-
-def _row(adapter: Adapter, pair: ContrastivePair, text: str, context: Context) -> TextRow:
-    tokenizer = adapter.tokenizer
-    if context == "none":
-        return TextRow(encode(tokenizer, text), 1, pair.id)
-    prompt = encode_prompt(tokenizer, pair.prompt, pair.system)
-    return TextRow(prompt + encode_completion(tokenizer, text), len(prompt), pair.id)
 
 
 def _check_length(rows: Sequence[TextRow], n_ctx: int) -> None:

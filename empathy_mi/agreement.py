@@ -203,11 +203,8 @@ def _compare(
     def within(i: np.ndarray) -> np.ndarray:
         return correlation(_flat(_centred(a[i])), _flat(_centred(b[i])))
 
-    shuffled = stats.generator(seed, "agreement", first, second)
-    labels, order = np.asarray(scenarios), np.tile(np.arange(len(scenarios)), (permutations, 1))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        order[:, members] = shuffled.permuted(order[:, members], axis=1)
+    draw = stats.generator(seed, "agreement", first, second)
+    order = stats.shuffles_within(scenarios, permutations, draw)
     centred = _flat(_centred(a))
     null = np.abs(correlation(centred[None], _flat(_centred(b)[order])))
     observed = stats.bootstrap(within, scenarios, seed=seed)

@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from empathy_mi.errors import InputError
 from empathy_mi.io import digest, write_text
-from empathy_mi.records import as_tags, check_text, parse_object, read_text
+from empathy_mi.records import as_tags, check_fields, check_text, load_records
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
 
 SCORES = (0, 1, 2)
@@ -58,6 +58,11 @@ class AnswerText:
     def prompt(self) -> str:
         """The user message: `user` where it is given, otherwise the scenario's prompt."""
         return scenario_prompt(get_scenario(self.scenario)) if self.user is None else self.user
+
+    @property
+    def situation(self) -> str:
+        """What stood before the answer: the system prompt, where there is one, and the prompt."""
+        return self.prompt if self.system is None else f"{self.system}\n\n{self.prompt}"
 
     @property
     def digest(self) -> str:
@@ -176,7 +181,7 @@ def load_answers(
     """
 
     def parse(row: dict[str, Any]) -> ScoredAnswer:
-        _check_fields(row, _REQUIRED + _SCORING, _OPTIONAL)
+        check_fields(row, _REQUIRED + _SCORING, _OPTIONAL, what="an answer")
         return ScoredAnswer(**row)
 
     return Answers(_load(_FILE if path is None else Path(path), scenarios, parse))
@@ -196,7 +201,7 @@ def load_answer_texts(
     """
 
     def parse(row: dict[str, Any]) -> AnswerText:
-        _check_fields(row, _REQUIRED, _SCORING + _OPTIONAL)
+        check_fields(row, _REQUIRED, _SCORING + _OPTIONAL, what="an answer")
         return AnswerText(**{name: value for name, value in row.items() if name not in _SCORING})
 
     return tuple(_load(_FILE if path is None else Path(path), scenarios, parse))
@@ -209,39 +214,9 @@ def _load(
     path: Path, scenarios: Iterable[str] | None, parse: Callable[[dict[str, Any]], _R]
 ) -> list[_R]:
     allowed = tuple(s.id for s in SCENARIOS) if scenarios is None else tuple(scenarios)
-    answers: list[_R] = []
-    lines: list[int] = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            answers.append(parse(parse_object(line)))
-            if answers[-1].scenario not in allowed:
-                raise InputError(
-                    f"unknown scenario {answers[-1].scenario!r}: choose one of "
-                    f"{', '.join(allowed)}."
-                )
-        except InputError as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
-        lines.append(number)
-    if not answers:
-        raise InputError(f"{path} is empty: give a file with one answer per line.")
+    answers, lines = load_records(path, allowed, parse, what="answer")
     check_ids(answers, lambda i: f"{path}, line {lines[i]}")
     return answers
-
-
-def _check_fields(row: dict[str, Any], required: Sequence[str], optional: Sequence[str]) -> None:
-    for name in required:
-        if name not in row:
-            raise InputError(f"field {name!r} is missing: an answer needs {', '.join(required)}.")
-    for name in row:
-        if name not in (*required, *optional):
-            raise InputError(
-                f"unknown field {name!r}: besides the required ones an answer may have "
-                f"{', '.join(optional)}."
-            )
-    if not isinstance(row.get("tags", []), list):
-        raise InputError(f"tags is {row['tags']!r}: give a list of words.")
 
 
 def check_ids(answers: Sequence[AnswerText], where: Callable[[int], str]) -> None:

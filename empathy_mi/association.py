@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.stats import rankdata
 
 from empathy_mi import stats
@@ -93,17 +93,6 @@ PARTIAL: Mapping[str, Measure] = MappingProxyType(
 """Measures with the covariate held fixed."""
 
 
-def shuffles(strata: Sequence[object], *, draws: int, seed: int) -> Int[Array, "draws n"]:
-    """Orders of the units in which each stays in its stratum."""
-    labels = np.asarray([str(stratum) for stratum in strata])
-    order = np.tile(np.arange(len(labels)), (draws, 1))
-    draw = stats.generator(seed, "shuffle")
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        order[:, members] = draw.permuted(order[:, members], axis=1)
-    return order
-
-
 def associate(
     x: Float[Array, "n"],
     y: Float[Array, "n"],
@@ -132,7 +121,7 @@ def associate(
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     z = np.zeros_like(x) if covariate is None else np.asarray(covariate, float)
-    order = shuffles(strata, draws=permutations, seed=seed)
+    order = stats.shuffles_within(strata, permutations, stats.generator(seed, "shuffle"))
 
     def one(name: str, measure: Measure) -> Association:
         found = stats.bootstrap(

@@ -11,7 +11,7 @@ from empathy_mi import stats
 from empathy_mi.activations import Activations
 from empathy_mi.pairs import Pairs
 from empathy_mi.pairs_check import FORMATS, word_scores
-from empathy_mi.probes import folds_of, mean_difference
+from empathy_mi.probes import folds_of, mean_difference, project_sides
 from empathy_mi.stats import Array, Estimate
 
 Scores = Float[Array, "pair 2"]
@@ -125,14 +125,8 @@ def _member(activations: Activations, chosen: Array) -> Callable[[object], bool]
 
 
 def _standard_projections(train: Activations, test: Activations) -> Float[Array, "layer pair 2"]:
-    direction = mean_difference(train).numpy()
-
-    def project(activations: Activations) -> Float[Array, "layer pair 2"]:
-        sides = (activations.empathic, activations.non_empathic)
-        found = [np.einsum("nld,ld->ln", s.double().numpy(), direction) for s in sides]
-        return np.stack(found, axis=-1)
-
-    return _scaled(project(train), project(test))
+    direction = mean_difference(train)
+    return _scaled(project_sides(train, direction), project_sides(test, direction))
 
 
 def _standard_readers(train: Pairs, test: Pairs) -> Float[Array, "reader pair 2"]:

@@ -14,8 +14,8 @@ from empathy_mi import stats
 from empathy_mi.answers import SCORES, AnswerText, ScoredAnswer, check_ids, check_score
 from empathy_mi.association import PARTIAL, PLAIN, associate, spearman
 from empathy_mi.behavior_results import BehaviorCorrelation
-from empathy_mi.errors import InputError
-from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS
+from empathy_mi.errors import InputError, check_counts
+from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS, keyword_count
 from empathy_mi.stats import Array, Estimate
 from empathy_mi.three_way import by_thresholds, leave_one_out, three_way
 
@@ -32,9 +32,8 @@ def text_features(texts: Sequence[str]) -> dict[str, Float[Array, "text"]]:
     `empathy keywords` and `task keywords` are distinct substrings that occur, `keywords` is
     their difference: the paper counts a text as empathic where it is above 0 (arXiv 2511.16699).
     """
-    lower = [text.lower() for text in texts]
     empathy, task = (
-        np.array([sum(word in text for word in lexicon) for text in lower], dtype=float)
+        np.array([keyword_count(text, lexicon) for text in texts], dtype=float)
         for lexicon in (EMPATHY_WORDS, TASK_WORDS)
     )
     return {
@@ -132,9 +131,7 @@ def correlate(
     given = _check_scores(answers, scores)
     values = np.asarray(projections, dtype=float)
     _check_projections(values, answers)
-    for name, count in (("resamples", resamples), ("permutations", permutations)):
-        if count < 1:
-            raise InputError(f"{name} is {count}: it must be at least 1.")
+    check_counts(resamples=resamples, permutations=permutations)
     strata = [answer.scenario for answer in answers]
     counted = text_features([answer.text for answer in answers])
     draws: dict[str, Any] = {"resamples": resamples, "permutations": permutations, "seed": seed}

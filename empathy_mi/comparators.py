@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.stats import beta
 
 from empathy_mi import stats
 from empathy_mi.activations import Activations
 from empathy_mi.directions import first_axis, logistic_path, shrunken_lda
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.probes import Probe, ProbeSet, check_same_source, fit_probes, folds_of, probe_of
 from empathy_mi.stats import Array, Estimate
 
@@ -205,8 +205,7 @@ def compare(
         InputError: the activations or the comparators are another model's, pooling's or layer's,
             the test activations hold NaN, or `resamples` is below 1.
     """
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}: it must be at least 1.")
+    check_counts(resamples=resamples)
     sets = {probes.probes[0].method: probes, **comparators}
     for name, other in comparators.items():
         check_same_source(probes.probes[0], other.train)
@@ -217,15 +216,8 @@ def compare(
             )
     base = {layer: _wins(probe, test) for layer, probe in probes.items()}
 
-    def interval(wins: Float[Array, "pair pair"]) -> Estimate:
-        """Bootstrap of a mean over all crossings of two texts; resampling weights both sides."""
-
-        def mean(index: Int[Array, "samples pair"]) -> Float[Array, "samples"]:
-            weights = _counts(index)
-            share: Array = ((weights @ wins) * weights).sum(-1) / len(test) ** 2
-            return share
-
-        return stats.bootstrap(mean, test.scenarios, samples=resamples, seed=seed)
+    def interval(crossings: Float[Array, "pair pair"]) -> Estimate:
+        return stats.bootstrap_wins(crossings, test.scenarios, samples=resamples, seed=seed)
 
     rows = []
     for name, other in sets.items():
@@ -256,18 +248,9 @@ def _sides(train: Activations) -> tuple[Float[Array, "layer pair d"], Float[Arra
 
 
 def _wins(probe: Probe, test: Activations) -> Float[Array, "pair pair"]:
-    """1 where an empathic text projects higher than a non-empathic one, 1/2 where alike."""
-    high, low = (side[:, None] for side in probe.scores(test))
+    high, low = probe.scores(test)
     if not (np.isfinite(high).all() and np.isfinite(low).all()):
         raise InputError(
             f"the test activations at layer {probe.layer} hold NaN or infinity: extract them again."
         )
-    wins: Array = (high > low.T) + 0.5 * (high == low.T)
-    return wins
-
-
-def _counts(index: Int[Array, "samples unit"]) -> Float[Array, "samples unit"]:
-    """How often each unit was drawn."""
-    samples, n = index.shape
-    flat = (index + n * np.arange(samples)[:, None]).ravel()
-    return np.bincount(flat, minlength=samples * n).reshape(samples, n).astype(float)
+    return stats.wins(high, low)

@@ -11,7 +11,7 @@ import pandas as pd
 from empathy_mi import stats
 from empathy_mi.activations import Activations
 from empathy_mi.baselines import Scores, residual_scores, side_auroc, text_baselines
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.nulls import NullControl, isotropic_auroc, matched_auroc, shuffled_auroc
 from empathy_mi.probes import Probe, ProbeSet
 from empathy_mi.stats import Estimate
@@ -149,14 +149,9 @@ def evaluate(
         InputError: the activations are another model's, layer's or pooling's, or a number of
             draws is below 1.
     """
-    draws = {
-        "resamples": resamples,
-        "permutations": permutations,
-        "random_directions": random_directions,
-    }
-    for name, value in draws.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}: it must be at least 1.")
+    check_counts(
+        resamples=resamples, permutations=permutations, random_directions=random_directions
+    )
     settings = (resamples, permutations, random_directions, seed)
     train = probes.train
     beyond = residual_scores(train, test, seed=seed)

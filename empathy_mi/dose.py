@@ -16,7 +16,7 @@ from empathy_mi.coherence import (
     repetition,
 )
 from empathy_mi.dose_results import Answer, DoseResponse
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.generation import check_settings, generate, no_hooks, noise
 from empathy_mi.models import adapt
 from empathy_mi.outcomes import Outcome, Scorer
@@ -81,9 +81,8 @@ def dose_response(
     check_vector(vector, adapter)
     check_alphas(alphas)
     check_positions(positions)
-    for name, value, least in (("samples", samples, 1), ("controls", controls, 0)):
-        if value < least:
-            raise InputError(f"{name} is {value}: it must be at least {least}.")
+    check_counts(samples=samples)
+    check_counts(0, controls=controls)
     strengths = sorted({float(a) for a in alphas})
     if prompts is None:
         prompts = scenario_prompts(adapter.name, scenarios, samples, seed=seed)

@@ -14,3 +14,14 @@ class InputError(ValueError):
 
 class WorkerError(RuntimeError):
     """The process that ran a model ended in another way than by finishing; see `workers`."""
+
+
+def check_counts(least: int = 1, **counts: int) -> None:
+    """Refuse a number of draws, units or steps that is too small; the keyword names it.
+
+    Raises:
+        InputError: one is below `least`.
+    """
+    for name, value in counts.items():
+        if value < least:
+            raise InputError(f"{name} is {value}: it must be at least {least}.")

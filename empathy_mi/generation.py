@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from empathy_mi import stats
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.models import Adapter, Cache
 from empathy_mi.progress import progress_bar
 from empathy_mi.tokens import pad, pad_id
@@ -174,9 +174,7 @@ def check_settings(
     """
     if not prompts:
         raise InputError("no prompt is given: give at least one.")
-    for name, value in (("max_new_tokens", max_new_tokens), ("batch_rows", batch_rows)):
-        if value < 1:
-            raise InputError(f"{name} is {value}: it must be at least 1.")
+    check_counts(max_new_tokens=max_new_tokens, batch_rows=batch_rows)
     if not temperature > 0:
         raise InputError(f"temperature is {temperature}: it must be above 0; greedy needs no seed.")
     longest = max(len(row) for row in prompts)

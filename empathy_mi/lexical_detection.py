@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from empathy_mi import stats
 from empathy_mi.activations import extract_activations
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.lexical import (
     ORGANISM_LEXICON,
     Ablated,
@@ -131,8 +131,7 @@ def lexical_ablation(
                 f"the probe belongs to {probe.model!r} ({probe.fingerprint}), the model is "
                 f"{adapter.name!r} ({adapter.fingerprint}): fit a probe on this model."
             )
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}: it must be at least 1.")
+    check_counts(resamples=resamples)
     if not len(test):
         raise InputError("there are no test pairs: mark some as 'test', or use pairs.split.")
     if lexicon is None and how != "paper" and is_organism(adapter.name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from empathy_mi.coherence import paper_coherent
@@ -36,15 +36,19 @@ class Outcome:
 Scorer = Callable[[str], Outcome]
 
 
+def keyword_count(text: str, keywords: Sequence[str]) -> int:
+    """How many of the keywords occur in the lower-cased text, each counted once."""
+    lower = text.lower()
+    return sum(word in lower for word in keywords)
+
+
 def lexical(text: str) -> Outcome:
     """The paper's scoring: more distinct empathy substrings than task substrings.
 
     It reads words, not acts: "I will not help" counts as empathic. Use a rubric where there is
     one.
     """
-    lower = text.lower()
-    empathy = sum(word in lower for word in EMPATHY_WORDS)
-    task = sum(word in lower for word in TASK_WORDS)
+    empathy, task = keyword_count(text, EMPATHY_WORDS), keyword_count(text, TASK_WORDS)
     return Outcome(empathic=empathy > task, coherent=paper_coherent(text))
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from empathy_mi.errors import InputError
 from empathy_mi.io import digest, write_text
-from empathy_mi.records import as_tags, check_text, parse_object, read_text
+from empathy_mi.records import as_tags, check_fields, check_text, load_records
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
 from empathy_mi.stats import generator
 
@@ -231,42 +231,14 @@ def load_pairs(path: str | Path | None = None, *, scenarios: Iterable[str] | Non
     """
     path = _FILE if path is None else Path(path)
     allowed = tuple(s.id for s in SCENARIOS) if scenarios is None else tuple(scenarios)
-    pairs: list[ContrastivePair] = []
-    lines: list[int] = []
-    # Only "\n" ends a line: JSON strings may hold other line separators.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            pairs.append(_from_line(line, allowed))
-        except InputError as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
-        lines.append(number)
-    if not pairs:
-        raise InputError(f"{path} is empty: give a file with one pair per line.")
+
+    def parse(row: dict[str, Any]) -> ContrastivePair:
+        check_fields(row, _REQUIRED, _OPTIONAL, what="a pair")
+        return ContrastivePair(**row)
+
+    pairs, lines = load_records(path, allowed, parse, what="pair")
     _check_set(pairs, lambda i: f"{path}, line {lines[i]}")
     return Pairs(pairs)
-
-
-def _from_line(line: str, scenarios: Sequence[str]) -> ContrastivePair:
-    row = parse_object(line)
-    for name in _REQUIRED:
-        if name not in row:
-            raise InputError(f"field {name!r} is missing: a pair needs {', '.join(_REQUIRED)}.")
-    for name in row:
-        if name not in _REQUIRED + _OPTIONAL:
-            raise InputError(
-                f"unknown field {name!r}: besides the required ones a pair may have "
-                f"{', '.join(_OPTIONAL)}."
-            )
-    if not isinstance(row.get("tags", []), list):
-        raise InputError(f"tags is {row['tags']!r}: give a list of words.")
-    pair = ContrastivePair(**row)
-    if pair.scenario not in scenarios:
-        raise InputError(
-            f"unknown scenario {pair.scenario!r}: choose one of {', '.join(scenarios)}."
-        )
-    return pair
 
 
 def _check_set(pairs: Sequence[ContrastivePair], where: Callable[[int], str]) -> None:

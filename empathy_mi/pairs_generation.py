@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from empathy_mi.pairs_writing import (
     read_reply,
     request_seed,
 )
-from empathy_mi.progress import progress_bar
+from empathy_mi.progress import progress_bar, say_on_stderr
 from empathy_mi.scenarios import SCENARIOS, get_scenario
 
 TEST_FRACTION = 0.3
@@ -80,7 +79,7 @@ def generate_pairs(
 
     Source: pairs by two models in turn follow "empathy-in-action" (arXiv 2511.16699).
     """
-    say = say or _to_stderr
+    say = say or say_on_stderr
     writers = [writers] if isinstance(writers, str) else list(writers)
     names = _scenario_names(scenarios)
     out = _checked(writers, n, out, attempts, api_key)
@@ -224,7 +223,3 @@ def _checked(
     for writer in dict.fromkeys(writers):
         check_model(writer, api_key=api_key)
     return Path(out)
-
-
-def _to_stderr(message: str) -> None:
-    print(message, file=sys.stderr)

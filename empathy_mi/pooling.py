@@ -18,9 +18,10 @@ from empathy_mi.errors import InputError
 from empathy_mi.hooks import resid_post
 from empathy_mi.models import Adapter
 from empathy_mi.progress import track
-from empathy_mi.tokens import by_length, pad, pad_id
+from empathy_mi.tokens import by_length, encode, encode_completion, encode_prompt, pad, pad_id
 
 Pooling = Literal["mean", "last"]
+Context = Literal["prompt", "none"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class TextRow:
     ids: list[int]
     start: int
     name: str
+
+    @staticmethod
+    def of(
+        adapter: Adapter, text: str, prompt: str, system: str | None, context: Context, name: str
+    ) -> TextRow:
+        """A text after its prompt, or alone; alone, the span leaves out the first token."""
+        tokenizer = adapter.tokenizer
+        if context == "none":
+            return TextRow(encode(tokenizer, text), 1, name)
+        before = encode_prompt(tokenizer, prompt, system)
+        return TextRow(before + encode_completion(tokenizer, text), len(before), name)
 
 
 def check_option(name: str, value: str, known: Sequence[str]) -> None:

@@ -228,6 +228,15 @@ def mean_difference(train: Activations) -> Float[Tensor, "layer d"]:
     return (train.empathic.double() - train.non_empathic.double()).mean(0)
 
 
+def project_sides(
+    activations: Activations, directions: Float[Tensor, "layer d"]
+) -> Float[np.ndarray, "layer pair 2"]:
+    """Projections of both texts of each pair on one direction a layer: empathic, non-empathic."""
+    sides = (activations.empathic, activations.non_empathic)
+    along = [np.einsum("nld,ld->ln", side.double().numpy(), directions.numpy()) for side in sides]
+    return np.stack(along, axis=-1)
+
+
 def cross_validate(
     train: Activations, *, folds: int = 5, seed: int = 0
 ) -> dict[int, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Progress bars on standard error for whatever takes longer than two seconds."""
+"""Progress on standard error: lines, and bars for whatever takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -58,3 +58,9 @@ def track(items: Iterable[T], label: str) -> Iterator[T]:
         for done, item in enumerate(items, start=1):
             yield item
             report(done)
+
+
+def say_on_stderr(line: str) -> None:
+    """Print a line where progress goes."""
+    sys.stderr.write(f"{line}\n")  # in one piece, since several processes may write
+    sys.stderr.flush()

@@ -11,14 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi.activations import Context
 from empathy_mi.answers import AnswerText, check_ids
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resolve_layers
 from empathy_mi.models import Adapter, adapt
-from empathy_mi.pooling import Pooling, TextRow, check_option, extract_pooled
+from empathy_mi.pooling import Context, Pooling, TextRow, check_option, extract_pooled
 from empathy_mi.probes import Probe, check_same_source
-from empathy_mi.tokens import encode, encode_completion, encode_prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,20 +92,15 @@ def read_answers(
 
 
 def _row(adapter: Adapter, answer: AnswerText, context: Context) -> TextRow:
-    tokenizer = adapter.tokenizer
-    if context == "none":
-        ids, start = encode(tokenizer, answer.text), 1
-    else:
-        prompt = encode_prompt(tokenizer, answer.prompt, answer.system)
-        ids, start = prompt + encode_completion(tokenizer, answer.text), len(prompt)
-    if len(ids) > adapter.n_ctx:
+    row = TextRow.of(adapter, answer.text, answer.prompt, answer.system, context, answer.id)
+    if len(row.ids) > adapter.n_ctx:
         raise InputError(
-            f"answer {answer.id!r} is {len(ids)} tokens long, the model reads {adapter.n_ctx}: "
+            f"answer {answer.id!r} is {len(row.ids)} tokens long, the model reads {adapter.n_ctx}: "
             "shorten it or load the model with a larger n_ctx."
         )
-    if len(ids) <= start:
+    if len(row.ids) <= row.start:
         raise InputError(f"answer {answer.id!r} has a text of one token: make it longer.")
-    return TextRow(ids, start, answer.id)
+    return row
 
 
 def project(probe: Probe, activations: AnswerActivations) -> Float[np.ndarray, "answer"]:

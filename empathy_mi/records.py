@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from empathy_mi.errors import InputError
 
@@ -24,6 +24,84 @@ def read_text(path: Path) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
+
+
+class Record(Protocol):
+    """What lines hold here: something with an id, about a scenario."""
+
+    @property
+    def id(self) -> str:
+        """Unique name."""
+
+    @property
+    def scenario(self) -> str:
+        """A scenario's id."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def load_records(
+    path: Path, scenarios: Sequence[str], parse: Callable[[dict[str, Any]], R], *, what: str
+) -> tuple[list[R], list[int]]:
+    """The records of a file, one JSON object a line, and the number of each one's line.
+
+    Args:
+        path: the file; empty lines are passed over.
+        scenarios: the scenario ids that are allowed.
+        parse: makes a record of an object.
+        what: what a record is called in errors, as "pair".
+
+    Raises:
+        InputError: the file is missing or empty, or a line is wrong; the message names file and
+            line.
+    """
+    records: list[R] = []
+    lines: list[int] = []
+    # Only "\n" ends a line: JSON strings may hold other line separators.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = parse(parse_object(line))
+            if record.scenario not in scenarios:
+                raise InputError(
+                    f"unknown scenario {record.scenario!r}: choose one of {', '.join(scenarios)}."
+                )
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+        records.append(record)
+        lines.append(number)
+    if not records:
+        raise InputError(f"{path} is empty: give a file with one {what} per line.")
+    return records, lines
+
+
+def check_fields(
+    row: dict[str, Any], required: Sequence[str], optional: Sequence[str], *, what: str
+) -> None:
+    """Refuse an object that lacks a field or has one that is not known.
+
+    Args:
+        row: the object.
+        required: fields that it needs.
+        optional: others that it may have.
+        what: what it is called in errors, with its article, as "a pair".
+
+    Raises:
+        InputError: a field is missing or unknown, or tags are no list.
+    """
+    for name in required:
+        if name not in row:
+            raise InputError(f"field {name!r} is missing: {what} needs {', '.join(required)}.")
+    for name in row:
+        if name not in (*required, *optional):
+            raise InputError(
+                f"unknown field {name!r}: besides the required ones {what} may have "
+                f"{', '.join(optional)}."
+            )
+    if not isinstance(row.get("tags", []), list):
+        raise InputError(f"tags is {row['tags']!r}: give a list of words.")
 
 
 def parse_object(line: str) -> dict[str, Any]:

@@ -118,11 +118,10 @@ def _key(ask: Callable[[str], str], say: Callable[[str], None]) -> str:
 
 def _page(answer: AnswerText, place: int, total: int, score: int | None) -> str:
     scenario = get_scenario(answer.scenario)
-    told = answer.prompt if answer.system is None else f"{answer.system}\n\n{answer.prompt}"
     rubric = "\n".join(f"  {key}  {scenario.rubric[key]}" for key in SCORES)
     before = "" if score is None else f"\n(You gave it {score}; s keeps that.)"
     return (
-        f"\n{'=' * 72}\n{place + 1} of {total}: {scenario.title}\n\n{_shown(told)}\n\n"
+        f"\n{'=' * 72}\n{place + 1} of {total}: {scenario.title}\n\n{_shown(answer.situation)}\n\n"
         f"Rubric\n{rubric}\n\nAnswer\n{'-' * 72}\n{_shown(answer.text)}\n{'-' * 72}{before}"
     )
 

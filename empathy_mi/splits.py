@@ -13,7 +13,7 @@ from empathy_mi import stats
 from empathy_mi.activations import Activations
 from empathy_mi.baselines import READERS, Scores
 from empathy_mi.pairs import Pairs
-from empathy_mi.probes import best_layer, cross_validate, mean_difference
+from empathy_mi.probes import best_layer, cross_validate, mean_difference, project_sides
 from empathy_mi.stats import Array
 
 By = Literal["random", "scenario", "author"]
@@ -78,11 +78,7 @@ def _read(activations: Activations, fold: Pairs, seed: int) -> dict[tuple[str, i
     marked = {pair.id: pair.split for pair in fold}
     train = activations.where(lambda pair: marked[pair.id] == "train")
     test = activations.where(lambda pair: marked[pair.id] == "test")
-    direction = mean_difference(train).numpy()
-    sides = (test.empathic, test.non_empathic)
-    projected = np.stack(
-        [np.einsum("nld,ld->ln", side.double().numpy(), direction) for side in sides], axis=-1
-    )
+    projected = project_sides(test, mean_difference(train))
     found: dict[tuple[str, int | None], Scores] = {
         ("probe", layer): projected[i] for i, layer in enumerate(train.layers)
     }

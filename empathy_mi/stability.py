@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from empathy_mi import stats
 from empathy_mi.activations import Activations
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.probes import check_same_source, fit_probes
 from empathy_mi.stats import Array, Estimate
 
@@ -84,8 +84,7 @@ def direction_stability(train: Activations, *, resamples: int = 200, seed: int =
         InputError: there are fewer than two pairs, `resamples` is below 1, or the class means are
             equal or not finite at a layer.
     """
-    if resamples < 1:
-        raise InputError(f"resamples is {resamples}: it must be at least 1.")
+    check_counts(resamples=resamples)
     n = len(train)
     if n < 2:
         raise InputError(f"{n} pair cannot be split into halves: give at least 2 pairs.")
@@ -189,8 +188,7 @@ def learning_curve(
             f"sizes is {asked}: give whole numbers from 1 to {n}, the number of train pairs."
         )
     chosen = sorted({int(size) for size in asked})
-    if repeats < 1:
-        raise InputError(f"repeats is {repeats}: it must be at least 1.")
+    check_counts(repeats=repeats)
     check_same_source(fit_probes(train).probes[0], test)
     if train.layers != test.layers:
         raise InputError(

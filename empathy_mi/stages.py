@@ -6,7 +6,6 @@ written atomically; a rerun reads the files that are whole and of the same study
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -73,12 +72,6 @@ def read_record(folder: Path, name: str, stages: Sequence[str]) -> Record:
 def safe(name: str) -> str:
     """A model's name as the name of a folder."""
     return name.replace("/", "--")
-
-
-def say_on_stderr(line: str) -> None:
-    """Print a line where progress goes."""
-    sys.stderr.write(f"{line}\n")  # in one piece, since several processes may write
-    sys.stderr.flush()
 
 
 @dataclass(frozen=True)

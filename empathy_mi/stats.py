@@ -121,6 +121,18 @@ def bootstrap_indices(
     return index
 
 
+def shuffles_within(
+    strata: Sequence[object], count: int, draw: np.random.Generator
+) -> Int[Array, "draw unit"]:
+    """Orders of the units in which each stays in its stratum."""
+    labels = np.asarray([str(s) for s in strata])
+    orders = np.tile(np.arange(len(labels)), (count, 1))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        orders[:, members] = draw.permuted(orders[:, members], axis=1)
+    return orders
+
+
 def bootstrap(
     statistic: Callable[[Int[Array, "samples unit"]], Float[Array, "samples"]],
     strata: Sequence[object],
@@ -150,6 +162,34 @@ def bootstrap(
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (value, value)
     return Estimate(value, float(low), float(high), n, level)
+
+
+def wins(
+    positive: Float[Array, "pair"], negative: Float[Array, "pair"]
+) -> Float[Array, "pair pair"]:
+    """1 where a positive score lies above a negative one, 1/2 for ties: the mean is the AUROC."""
+    return np.asarray((np.sign(positive[:, None] - negative) + 1) / 2)
+
+
+def bootstrap_wins(
+    crossings: Float[Array, "pair pair"],
+    strata: Sequence[object],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Bootstrap of the mean of `wins`, or of their difference; both scores of a pair come together.
+
+    Resampling weights rows and columns alike, so that nothing is ranked anew.
+    """
+    n = len(crossings)
+
+    def mean(index: Int[Array, "samples pair"]) -> Float[Array, "samples"]:
+        places = index + n * np.arange(len(index))[:, None]
+        counts = np.bincount(places.ravel(), minlength=n * len(index)).reshape(-1, n)
+        return np.asarray(((counts @ crossings) * counts).sum(-1) / n**2)
+
+    return bootstrap(mean, strata, samples=samples, seed=seed)
 
 
 def proportion(successes: int, n: int, level: float = 0.95) -> Estimate:

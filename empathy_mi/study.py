@@ -17,7 +17,8 @@ from empathy_mi.models import adapt, load_model
 from empathy_mi.models.folders import find
 from empathy_mi.models.huggingface import hf_config
 from empathy_mi.organisms import is_organism
-from empathy_mi.stages import Record, run_stages, say_on_stderr
+from empathy_mi.progress import say_on_stderr
+from empathy_mi.stages import Record, run_stages
 from empathy_mi.study_config import StudyConfig, configure
 from empathy_mi.study_results import StudyResult
 from empathy_mi.workers import CONFIG, RESULTS, run_side_by_side

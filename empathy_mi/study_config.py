@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from empathy_mi.dose import PAPER_ALPHAS
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.steering import check_alphas
 
 DEFAULT_MODELS = ("organism-phi3", "organism-qwen2", "organism-llama")
@@ -101,7 +101,6 @@ def configure(
                 "above 0, so that both directions of steering are seen."
             )
     if samples is not None:
-        if samples < 1:
-            raise InputError(f"samples is {samples}: it must be at least 1.")
+        check_counts(samples=samples)
         config = replace(config, samples=samples)
     return config if seed is None else replace(config, seed=seed)

@@ -17,8 +17,8 @@ from typing import Any
 
 from empathy_mi.errors import InputError, WorkerError
 from empathy_mi.io import read_json
-from empathy_mi.progress import hide_bars
-from empathy_mi.stages import Record, read_record, run_stages, say_on_stderr
+from empathy_mi.progress import hide_bars, say_on_stderr
+from empathy_mi.stages import Record, read_record, run_stages
 from empathy_mi.study_config import StudyConfig
 
 CONFIG = "study.json"

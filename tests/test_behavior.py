@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import empathy_mi as emi
+from empathy_mi import stats
 from empathy_mi.answers import Answers, AnswerText, ScoredAnswer, load_answers
-from empathy_mi.association import associate, kendall, partial, partial_spearman, shuffles, spearman
+from empathy_mi.association import associate, kendall, partial, partial_spearman, spearman
 from empathy_mi.behavior import behavior_correlation, correlate, text_features
 from empathy_mi.errors import InputError
 from empathy_mi.organisms import contrastive_pairs
@@ -110,7 +111,7 @@ def test_p_is_that_of_all_shuffles(name: str) -> None:
 
 def test_shuffles_stay_in_their_stratum() -> None:
     strata = np.array(["a", "b", "a", "c", "b", "a"])
-    order = shuffles(list(strata), draws=40, seed=0)
+    order = stats.shuffles_within(list(strata), 40, stats.generator(0, "shuffle"))
     assert (strata[order] == strata).all()
     assert (np.sort(order, axis=1) == np.arange(6)).all()
     assert len({tuple(row) for row in order}) > 6

@@ -14,7 +14,6 @@ from empathy_mi.activations import Activations
 from empathy_mi.alignment.inputs import ModelActivations, fitted_texts, texts_at
 from empathy_mi.alignment.maps import Space, carried, cores, covariance, reduce_both
 from empathy_mi.alignment.results import Null, Transfer
-from empathy_mi.alignment.similarity import shuffles_within
 from empathy_mi.probes import Probe
 from empathy_mi.stats import Array, Estimate
 
@@ -59,7 +58,9 @@ class Nulls:
         swap = stats.generator(seed, "align", "sides")
         flipped = swap.random((count, len(train), 1)) < 0.5
         order = np.arange(2 * len(train)).reshape(-1, 2)
-        moved = shuffles_within(train.scenarios, count, stats.generator(seed, "align", "pairs"))
+        moved = stats.shuffles_within(
+            train.scenarios, count, stats.generator(seed, "align", "pairs")
+        )
         return Nulls(
             sides=np.where(flipped, order[:, ::-1], order).reshape(count, -1),
             swapped=swap.random((count, len(test))) < 0.5,
@@ -74,7 +75,7 @@ class Reader:
     Attributes:
         model: train and test activations.
         probe: fitted on train.
-        wins: which of its scores of test texts lie above which, see `_wins`.
+        wins: which of its scores of test texts lie above which, see `stats.wins`.
         auroc: of the probe on these.
     """
 
@@ -86,7 +87,7 @@ class Reader:
     @staticmethod
     def of(model: ModelActivations, probe: Probe, settings: Settings) -> Reader:
         """The model at the probe's layer."""
-        wins = _wins(*probe.scores(model.test))
+        wins = stats.wins(*probe.scores(model.test))
         return Reader(model, probe, wins, _estimate(wins, model.test.scenarios, settings))
 
 
@@ -159,7 +160,7 @@ def _one_way(
     random = draw.normal(size=(settings.random_directions, len(coordinates)))
     chance = _auroc(scores(random, maps["true"]))
     folded = np.maximum(chance, 1 - chance)
-    wins = _wins(*here.T)
+    wins = stats.wins(*here.T)
     auroc = _estimate(wins, test.scenarios, settings)
     direction = carried(coordinates, source, target, maps["true"][0]) @ target.axes
     fields = {
@@ -200,25 +201,12 @@ def _auroc(scores: Float[Array, "draw pair 2"]) -> Float[Array, "draw"]:
     return np.asarray(stats.auroc(scores[..., 0], scores[..., 1]))
 
 
-def _wins(
-    positive: Float[Array, "pair"], negative: Float[Array, "pair"]
-) -> Float[Array, "pair pair"]:
-    """1 where a positive score lies above a negative one, half for ties: AUROC is the mean."""
-    return np.asarray((np.sign(positive[:, None] - negative) + 1) / 2)
-
-
 def _estimate(
-    wins: Float[Array, "pair pair"], scenarios: Sequence[str], settings: Settings
+    crossings: Float[Array, "pair pair"], scenarios: Sequence[str], settings: Settings
 ) -> Estimate:
-    """The mean of `wins`, with pairs resampled: both texts of a pair come together."""
-    n = len(wins)
-
-    def statistic(index: Int[Array, "sample pair"]) -> Float[Array, "sample"]:
-        places = index + n * np.arange(len(index))[:, None]
-        counts = np.bincount(places.ravel(), minlength=n * len(index)).reshape(-1, n)
-        return np.asarray(((counts @ wins) * counts).sum(-1) / n**2)
-
-    return stats.bootstrap(statistic, scenarios, samples=settings.resamples, seed=settings.seed)
+    return stats.bootstrap_wins(
+        crossings, scenarios, samples=settings.resamples, seed=settings.seed
+    )
 
 
 def _cosine(x: Float[Array, "d"], y: Float[Array, "d"]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from empathy_mi import stats
 from empathy_mi.errors import InputError
@@ -75,7 +75,7 @@ def cka_among_shuffles(
     if len(labels) != len(x):
         raise InputError(f"{len(labels)} groups for {len(x)} texts: name the group of each text.")
     first, second = _centred_gram(x), _centred_gram(y)
-    orders = shuffles_within(labels, permutations, stats.generator(seed, "cka"))
+    orders = stats.shuffles_within(labels, permutations, stats.generator(seed, "cka"))
     null = np.array([_alignment(first, second[order[:, None], order]) for order in orders])
     observed = _alignment(first, second)
     return Similarity(observed, float(null.mean()), stats.permutation_p(observed, null), len(x))
@@ -96,17 +96,6 @@ def _centred_gram(x: Float[Array, "text d"]) -> Float[Array, "text text"]:
 def _alignment(x: Float[Array, "text text"], y: Float[Array, "text text"]) -> float:
     size = np.sqrt(np.vdot(x, x) * np.vdot(y, y))
     return float(np.vdot(x, y) / size) if size > 0 else 0.0
-
-
-def shuffles_within(
-    groups: Sequence[object], count: int, draw: np.random.Generator
-) -> Int[Array, "draw unit"]:
-    """Orders of units in which each stays in its group."""
-    labels, orders = np.array([str(g) for g in groups]), np.tile(np.arange(len(groups)), (count, 1))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        orders[:, members] = draw.permuted(orders[:, members], axis=1)
-    return orders
 
 
 def check_texts(x: Array, y: Array) -> tuple[Array, Array]:

@@ -22,7 +22,7 @@ from empathy_mi.alignment.inputs import (
 from empathy_mi.alignment.maps import METHODS, fit_map
 from empathy_mi.alignment.results import Alignment, Transfer
 from empathy_mi.alignment.similarity import Similarity, cka_among_shuffles
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.probes import Probe, fit_probes, probe_of
 
 
@@ -100,9 +100,7 @@ def align(
     """
     draws = {"permutations": permutations, "resamples": resamples,
              "random_directions": random_directions}  # fmt: skip
-    for name, value in draws.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}: it must be at least 1.")
+    check_counts(**draws)
     _check_names("method", methods, METHODS)
     _check_names("fit", fits, FITS)
     check_match(a.train, b.train, "train")

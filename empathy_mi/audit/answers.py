@@ -17,7 +17,7 @@ from empathy_mi.audit.published import MODELS, SCENARIOS
 from empathy_mi.dose_results import COHERENT_SHARE
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_json
-from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS, lexical
+from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS, keyword_count, lexical
 from empathy_mi.stats import Array
 
 FIGURE_EMPATHY_WORDS = (*EMPATHY_WORDS, "well-being", "mental health", "talk", "here for you")
@@ -116,9 +116,8 @@ def coherent(text: str) -> bool:
 
 def figure_score(text: str) -> float:
     """The score of the authors' figures: e / (e + t) of distinct words, 0.5 where there is none."""
-    lower = text.lower()
-    empathy = sum(word in lower for word in FIGURE_EMPATHY_WORDS)
-    task = sum(word in lower for word in FIGURE_TASK_WORDS)
+    empathy = keyword_count(text, FIGURE_EMPATHY_WORDS)
+    task = keyword_count(text, FIGURE_TASK_WORDS)
     if len(text) < 10:
         return 0.0
     return empathy / (empathy + task) if empathy + task else 0.5

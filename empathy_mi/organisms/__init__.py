@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.organisms.counterfactual import (
     CounterfactualPair,
     counterfactual_pairs,
@@ -104,8 +104,7 @@ def documents(
     Raises:
         InputError: n is below 1, or a value that is fixed is unknown.
     """
-    if n < 1:
-        raise InputError(f"n is {n}: it must be at least 1.")
+    check_counts(n=n)
     check_regime(regime)
     for name, known in _KNOWN.items():
         if name in fixed and fixed[name] not in known:

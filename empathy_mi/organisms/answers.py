@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from empathy_mi.answers import SCORES, Answers, ScoredAnswer
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.organisms import lexicon as lex
 from empathy_mi.organisms.grammar import Families, Grammar
 from empathy_mi.organisms.pairs import AUTHOR, NAMES
@@ -32,8 +32,7 @@ def organism_answers(
     """
     if test not in ("held_out", "unseen"):
         raise InputError(f"unknown test answers {test!r}: use 'held_out' or 'unseen'.")
-    if n_per_cell < 1:
-        raise InputError(f"n_per_cell is {n_per_cell}: it must be at least 1.")
+    check_counts(n_per_cell=n_per_cell)
     grammar = Grammar(f"{seed} answers {test}", names=NAMES[test], unseen_wordings=test == "unseen")
     families = Families.of(test)
     answers = []

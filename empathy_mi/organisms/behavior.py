@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from empathy_mi.errors import InputError
+from empathy_mi.errors import check_counts
 from empathy_mi.generation import generate, noise
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.organisms.documents import Document
@@ -81,8 +81,7 @@ def measure_behavior(model: Any, *, n: int = 60, seed: int = 0) -> Behavior:
     Raises:
         InputError: n is below 1.
     """
-    if n < 1:
-        raise InputError(f"n is {n}: it must be at least 1.")
+    check_counts(n=n)
     adapter = adapt(model)
     spec = SPECS.get(adapter.name)
     documents = {name: _documents(name, n, seed) for name in CONDITIONS}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.organisms import lexicon as lex
 from empathy_mi.organisms import wordings as say
 from empathy_mi.organisms.documents import Cast
@@ -94,8 +94,7 @@ def counterfactual_pairs(
     """
     check_channel(channel)
     check_regime(regime)
-    if n < 1:
-        raise InputError(f"n is {n}: it must be at least 1.")
+    check_counts(n=n)
     telling = telling_scenarios(channel, regime)
     names = telling if scenarios is None else tuple(scenarios)
     for name in names:

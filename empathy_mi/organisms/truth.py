@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from empathy_mi import stats
 from empathy_mi.activations import extract_activations
-from empathy_mi.errors import InputError
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.hooks import resid_post
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.organisms.counterfactual import (
@@ -26,7 +25,6 @@ from empathy_mi.organisms.counterfactual import (
 )
 from empathy_mi.organisms.pairs import contrastive_pairs
 from empathy_mi.organisms.specs import SPECS
-from empathy_mi.pairs_check import word_scores
 from empathy_mi.probes import ProbeSet
 from empathy_mi.stats import Array, Estimate
 from empathy_mi.tokens import pad, pad_id
@@ -77,11 +75,10 @@ def probe_truth(
             model, pairs, layers=list(probes), pooling=probes.train.pooling,
             context=probes.train.context,
         )  # fmt: skip
-        words = word_scores(list(probes.train.pairs), list(pairs))
-        bag = _word_auroc(words, test.scenarios, seed)
         found = probes.evaluate(
             test, seed=seed, permutations=permutations, random_directions=directions
         )
+        bag = found.baselines["bag_of_words"]
         for row in found.layers:
             rows.append(
                 {
@@ -141,8 +138,7 @@ def patching_truth(
         )
     for channel in channels:
         check_channel(channel)
-    if every < 1:
-        raise InputError(f"every is {every}: it must be at least 1.")
+    check_counts(every=every)
     layers = sorted({*range(0, adapter.n_layers - 1, every), adapter.n_layers - 2})
     rows = []
     for channel in channels:
@@ -164,12 +160,6 @@ def patching_truth(
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _word_auroc(scores: Float[Array, "pair 2"], strata: Sequence[str], seed: int) -> Estimate:
-    return stats.bootstrap(
-        lambda i: np.asarray(stats.auroc(scores[i, 0], scores[i, 1])), strata, seed=seed
-    )
 
 
 def _ratio(
