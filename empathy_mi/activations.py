@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from empathy_mi.pairs import ContrastivePair, Pairs
 from empathy_mi.pooling import Context, Pooling, TextRow, check_option, extract_pooled
 
 _STORE_VERSION = 1
+_TENSORS = ("empathic", "non_empathic", "norm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,34 @@ class Activations:
     def scenarios(self) -> list[str]:
         """The scenario of each pair."""
         return [pair.scenario for pair in self.pairs]
+
+    def save(self, path: str | Path) -> Path:
+        """Write one safetensors file: the tensors, and the rest as JSON in its header."""
+        meta = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TENSORS}
+        pairs = {"name": self.pairs.name, "items": [pair.to_dict() for pair in self.pairs]}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        return write_tensors(path, tensors, meta | {"pairs": pairs, "schema": _STORE_VERSION})
+
+    @staticmethod
+    def load(path: str | Path) -> Activations:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, truncated or does not hold activations.
+        """
+        tensors, meta = read_tensors(path)
+        try:
+            values: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
+            if (schema := meta.pop("schema")) != _STORE_VERSION:
+                raise KeyError(f"schema {schema}, expected {_STORE_VERSION}")
+            pairs = meta.pop("pairs")
+            items = [ContrastivePair(**values) for values in pairs["items"]]
+            values |= {name: _tuples(value) for name, value in meta.items()}
+            return Activations(pairs=Pairs(items, name=pairs["name"]), **values)
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} does not hold activations of this version ({error}): save them again."
+            ) from error
 
 
 def extract_activations(
@@ -160,6 +189,10 @@ def cache_dir() -> Path:
     if (checkout / "pyproject.toml").is_file() and (checkout / "cache").is_dir():
         return checkout / "cache"
     return Path.home() / ".cache" / "empathy-mi"
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _stored(folder: Path, layer: int) -> Path:

@@ -82,6 +82,21 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         row["accuracy_low"] > 0.5,
         f"Accuracy {row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}].",
     )
+    pearson, rubric = (study.rubric(model, name) for name in ("pearson", "spearman"))
+    keywords = study.rubric(model, "spearman", "keywords")
+    yield Claim(
+        model,
+        "Projections of other answers go with their rubric scores.",
+        pearson["value_low"] > 0 and pearson["p"] < 0.05,
+        f"Pearson {_value(pearson)}, p = {pearson['p']:.3g} (N = {pearson['n']} answers).",
+    )
+    more = study.rubric(model, "spearman", "projection - keywords")
+    yield Claim(
+        model,
+        "They go with them more than a keyword count does.",
+        more["value_low"] > 0,
+        f"Spearman {_value(rubric)} against {_value(keywords)}: difference {_value(more)}.",
+    )
     for dose in study.doses(model):
         probe, random = (study.contrast(model, dose.layer, name) for name in ("probe", "random"))
         where = f"layer {dose.layer}"
@@ -103,6 +118,10 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
             probe.low > random.high,
             f"{probe} against {random}.",
         )
+
+
+def _value(row: dict[str, Any]) -> str:
+    return f"{row['value']:.3f} [{row['value_low']:.3f}, {row['value_high']:.3f}]"
 
 
 def _auroc(row: dict[str, Any]) -> str:

@@ -57,13 +57,13 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write `value` as indented JSON with sorted keys, atomically.
+    """Write `value` as indented JSON, keys in their order, atomically.
 
     Raises:
         InputError: a number is NaN or infinite, or the file cannot be written.
     """
     try:
-        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+        text = json.dumps(value, indent=1, allow_nan=False)
     except ValueError as error:
         raise InputError(
             f"cannot write {path} ({error}): JSON has no NaN and no infinity, use null."
@@ -140,3 +140,8 @@ def digest(*parts: Any) -> str:
             sha.update(json.dumps(part, sort_keys=True).encode())
         sha.update(b"\x00")
     return sha.hexdigest()[:16]
+
+
+def file_digest(path: str | Path) -> str:
+    """A short content hash (16 hex digits of SHA-256) of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The stages of a study on one model; every result is one JSON file, so that a study resumes.
+"""Run the stages of a study on one model; every result is one JSON file, so that a study resumes.
 
 A stage is a pure function of the configuration, the model and the stages before it. Its file is
 written atomically; a rerun reads the files that are whole and of the same study, and goes on.
@@ -7,30 +7,19 @@ written atomically; a rerun reads the files that are whole and of the same study
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from empathy_mi import __version__
-from empathy_mi.activations import Activations, extract_activations
-from empathy_mi.dose import dose_response
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resolve_layers
-from empathy_mi.io import digest, read_json, write_json
-from empathy_mi.lexical_detection import lexical_ablation
+from empathy_mi.io import digest, file_digest, read_json, write_json
 from empathy_mi.models import Adapter
-from empathy_mi.organisms import contrastive_pairs, is_organism
-from empathy_mi.pairs import Pairs, load_pairs
-from empathy_mi.pairs_check import check_pairs
-from empathy_mi.probes import ProbeSet, best_layer, cross_validate, fit_probes
-from empathy_mi.splits import split_detection
 from empathy_mi.study_config import StudyConfig
-
-Record = dict[str, Any]
-"""Results by the name of their stage."""
+from empathy_mi.study_stages import Record, stages_of
 
 
 def run_stages(
@@ -46,18 +35,42 @@ def run_stages(
     """
     record: Record = {}
     layers = resolve_layers(config.layers, adapter.n_layers)[:: config.every]
-    stages = _stages(adapter, config, layers)
+    own = folder / safe(adapter.name)
+    stages = stages_of(adapter, config, layers, own)
     for number, stage in enumerate(stages, start=1):
-        path = folder / safe(adapter.name) / f"{stage.name}.json"
-        key = _key(config, adapter, stage.name)
-        stored = _stored(path, key)
         label = f"{adapter.name} [{number}/{len(stages)}] {stage.name}"
-        say(label + (" (kept)" if stored else ""))
-        if stored is None:
-            write_json(path, {"key": key, "result": stage.run(record)})
-            stored = read_json(path)
-        record[stage.name] = stored["result"]
+        record[stage.name] = kept_or_made(
+            own / f"{stage.name}.json",
+            stage_key(config, stage.name, adapter.fingerprint, adapter.backend),
+            lambda stage=stage: stage.run(record),  # type: ignore[misc]
+            say=lambda kept, label=label: say(label + (" (kept)" if kept else "")),  # type: ignore[misc]
+        )
     return record
+
+
+def kept_or_made(
+    path: Path, key: str, make: Callable[[], Any], *, say: Callable[[bool], None]
+) -> Any:
+    """The result in a file if it is whole and has this key; otherwise it is made and written.
+
+    Args:
+        path: the JSON file.
+        key: of everything that the result depends on.
+        make: makes the result.
+        say: told before the work whether the file is kept.
+    """
+    stored = _stored(path, key)
+    say(stored is not None)
+    if stored is None:
+        write_json(path, {"key": key, "result": make()})
+        stored = read_json(path)
+    return stored["result"]
+
+
+def stage_key(config: StudyConfig, stage: str, *about: str) -> str:
+    """What a stage's result depends on: the study besides its models, the version, the threads."""
+    values = {k: v for k, v in asdict(config).items() if k != "models"}
+    return digest(__version__, values, *about, torch.get_num_threads(), stage)
 
 
 def read_record(folder: Path, name: str, stages: Sequence[str]) -> Record:
@@ -74,160 +87,19 @@ def safe(name: str) -> str:
     return name.replace("/", "--")
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """A named step; `run` takes the results of the model's earlier stages."""
-
-    name: str
-    run: Callable[[Record], Any]
-
-
-def _stages(adapter: Adapter, config: StudyConfig, layers: tuple[int, ...]) -> list[_Stage]:
-    pairs = study_pairs(adapter.name)
-
-    @cache
-    def activations() -> Activations:
-        return extract_activations(
-            adapter, pairs, layers=layers, context=config.context  # type: ignore[arg-type]
-        )  # fmt: skip
-
-    @cache
-    def probes() -> ProbeSet:
-        return fit_probes(activations().train)
-
-    def facts(record: Record) -> dict[str, Any]:
-        return {
-            "name": adapter.name,
-            "backend": adapter.backend,
-            "n_layers": adapter.n_layers,
-            "d_model": adapter.d_model,
-            "fingerprint": adapter.fingerprint,
-            "processing": list(adapter.processing),
-            "pairs": pairs.digest,
-            "embedded": is_organism(adapter.name),
-        }
-
-    def behavior(record: Record) -> list[dict[str, Any]]:
-        from empathy_mi.organisms.behavior import measure_behavior
-
-        return _rows(measure_behavior(adapter, n=config.behavior, seed=config.seed).to_frame())
-
-    def text(record: Record) -> list[dict[str, Any]]:
-        return _rows(check_pairs(pairs, seed=config.seed).to_frame())
-
-    def detection(record: Record) -> dict[str, Any]:
-        fitted = probes()
-        found = fitted.evaluate(activations().test, seed=config.seed)
-        folds = cross_validate(fitted.train, seed=config.seed)
-        return {
-            "layers": _rows(found.to_frame()),
-            "cross_validation": [
-                {"layer": layer, "auroc": auroc, "d_prime": d_prime}
-                for layer, (auroc, d_prime) in folds.items()
-            ],
-            "selected": best_layer(folds),
-            "splits": _rows(split_detection(activations(), seed=config.seed)),
-            "scenarios": activations().test.scenarios,
-            "scores": [
-                {"pair": pair, "layer": row.layer, "empathic": high, "non_empathic": low}
-                for row in found.layers
-                for pair, high, low in zip(
-                    found.pair_ids, row.scores_empathic, row.scores_non_empathic, strict=True
-                )
-            ],
-        }
-
-    def lexical(record: Record) -> list[dict[str, Any]]:
-        return _rows(lexical_ablation(adapter, probes(), pairs.test, seed=config.seed).to_frame())
-
-    def truth(record: Record) -> dict[str, Any]:
-        from empathy_mi.organisms.off_task import recall_under_steering
-        from empathy_mi.organisms.truth import patching_truth, probe_truth
-
-        vector = probes()[record["detection"]["selected"]].steering_vector()
-        recalled = recall_under_steering(
-            adapter, vector, alphas=config.alphas, n=config.patched, seed=config.seed
-        )
-        return {
-            "off_task": _rows(recalled),
-            "probes": _rows(probe_truth(adapter, probes(), n=config.truth, seed=config.seed)),
-            "patching": _rows(
-                patching_truth(
-                    adapter,
-                    probes=probes(),
-                    n=config.patched,
-                    every=config.patched_every,
-                    seed=config.seed,
-                )
-            ),
-        }
-
-    def steering(place: int) -> Callable[[Record], Any]:
-        def run(record: Record) -> Any:
-            layer = steered_layers(layers, record["detection"]["selected"], config.steered)[place]
-            response = dose_response(
-                adapter,
-                probes()[layer].steering_vector(),
-                alphas=config.alphas,
-                samples=config.samples,
-                controls=config.controls,
-                max_new_tokens=config.max_new_tokens,
-                seed=config.seed,
-            )
-            return response.to_dict()
-
-        return run
-
-    embedded = is_organism(adapter.name)
-    count = min(config.steered, len(layers))
-    return [
-        _Stage("model", facts),
-        _Stage("text", text),
-        *([_Stage("behavior", behavior)] if embedded else []),
-        _Stage("detection", detection),
-        _Stage("lexical", lexical),
-        *([_Stage("truth", truth)] if embedded else []),
-        *(_Stage(f"steering-{i + 1}", steering(i)) for i in range(count)),
-    ]
-
-
-def study_pairs(model_name: str) -> Pairs:
-    """The project's 50 pairs, or an embedded model's own, in the language that it knows."""
-    if is_organism(model_name):
-        return contrastive_pairs()
-    return load_pairs()
-
-
-def steered_layers(layers: Sequence[int], selected: int, count: int) -> list[int]:
-    """The selected layer and others spread evenly over the rest, in order."""
-    others = [layer for layer in layers if layer != selected]
-    wanted = min(count - 1, len(others))
-    step = len(others) / max(1, wanted)
-    spread = [others[int(step * (i + 0.5))] for i in range(wanted)]
-    return sorted([selected, *spread])
-
-
-def _key(config: StudyConfig, adapter: Adapter, stage: str) -> str:
-    values = {k: v for k, v in asdict(config).items() if k != "models"}
-    threads = torch.get_num_threads()
-    return digest(__version__, values, adapter.fingerprint, adapter.backend, threads, stage)
-
-
 def _stored(path: Path, key: str) -> dict[str, Any] | None:
-    """A stage's file if it is whole and belongs to this study."""
+    """A stage's file if it is whole, belongs to this study, and the file that it names is whole."""
     if not path.is_file():
         return None
     try:
         stored = read_json(path)
     except InputError:
         return None
-    return stored if isinstance(stored, dict) and stored.get("key") == key else None
-
-
-def _rows(frame: Any) -> list[dict[str, Any]]:
-    """A data frame as JSON-able rows; NaN becomes None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [
-        {k: v.item() if hasattr(v, "item") else v for k, v in row.items()}
-        for row in plain.to_dict("records")
-    ]
+    if not isinstance(stored, dict) or stored.get("key") != key:
+        return None
+    result = stored["result"]
+    if isinstance(result, dict) and "file" in result:
+        beside = path.parent / result["file"]
+        if not beside.is_file() or file_digest(beside) != result["digest"]:
+            return None
+    return stored

@@ -18,9 +18,11 @@ from empathy_mi.models.folders import find
 from empathy_mi.models.huggingface import hf_config
 from empathy_mi.organisms import is_organism
 from empathy_mi.progress import say_on_stderr
-from empathy_mi.stages import Record, run_stages
+from empathy_mi.stages import run_stages
+from empathy_mi.study_alignment import align_models
 from empathy_mi.study_config import StudyConfig, configure
 from empathy_mi.study_results import StudyResult
+from empathy_mi.study_stages import Record
 from empathy_mi.workers import CONFIG, RESULTS, run_side_by_side
 
 
@@ -83,7 +85,8 @@ def run_study(
             adapter = adapt(load_model(name))
             known_as, record = adapter.name, run_stages(adapter, config, out / RESULTS, say=say)
         done[known_as] = record
-    result = StudyResult(asdict(config), done)
+    across = align_models(done, config, out / RESULTS, say=say)
+    result = StudyResult(asdict(config), done, across)
     result.write_tables(out / "tables")
     result.report(out / "report.html")
     return result

@@ -13,6 +13,7 @@ from empathy_mi.claims import Claim, claims_of
 from empathy_mi.dose_results import DoseResponse
 from empathy_mi.io import write_csv, write_text
 from empathy_mi.stats import Estimate
+from empathy_mi.study_alignment import NOTHING
 from empathy_mi.verdicts import Verdict, verdicts_of
 
 
@@ -23,10 +24,12 @@ class StudyResult:
     Attributes:
         config: the study's configuration.
         records: model -> stage -> JSON-able result.
+        across: what `study_alignment.align_models` gave.
     """
 
     config: dict[str, Any]
     records: dict[str, dict[str, Any]] = field(repr=False)
+    across: dict[str, Any] = field(default_factory=lambda: NOTHING, repr=False)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -56,6 +59,15 @@ class StudyResult:
             row
             for row in self.records[model]["detection"]["splits"]
             if (row["split"], row["left_out"], row["reader"]) == ("scenario", "mean", reader)
+        )
+
+    def rubric(self, model: str, measure: str, predictor: str = "projection") -> dict[str, Any]:
+        """One correlation with the rubric scores of answers; see `BehaviorCorrelation`."""
+        return next(
+            row
+            for row in self.records[model]["rubric"]["measures"]
+            if (row["group"], row["predictor"], row["measure"])
+            == ("correlation", predictor, measure)
         )
 
     def contrast(self, model: str, layer: int, direction: str) -> Estimate:

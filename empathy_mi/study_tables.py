@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("probe", "random")
 ENDS = ("", "_low", "_high")
+RUBRIC = (
+    ("rubric_r", "pearson", "projection"),
+    ("rubric_rho", "spearman", "projection"),
+    ("rubric_keywords_rho", "spearman", "keywords"),
+)
+"""The headline's correlations with the rubric scores of answers."""
 
 
 def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
@@ -41,6 +47,14 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         "selection": stacked(lambda r: r["detection"]["cross_validation"]),
         "scores": stacked(lambda r: r["detection"]["scores"]),
         "agreement": agreement(study),
+        "alignment": pd.DataFrame(study.across["rows"] or {"first": [], "second": []}),
+        "comparators": stacked(lambda r: r["directions"]["comparators"]),
+        "stability": stacked(lambda r: r["directions"]["stability"]),
+        "learning_curve": stacked(lambda r: r["directions"]["learning_curve"]),
+        "concentration": stacked(lambda r: r["directions"]["concentration"]),
+        "rubric": stacked(lambda r: r["rubric"]["measures"]),
+        "rubric_answers": stacked(lambda r: r["rubric"]["answers"]),
+        "rubric_confusion": stacked(lambda r: r["rubric"]["confusion"]),
         "lexical_ablation": stacked(lambda r: r["lexical"]),
         "text_baselines": stacked(lambda r: r["text"]),
         "behavior": stacked(lambda r: r.get("behavior", [])),
@@ -164,6 +178,10 @@ def _headline(study: StudyResult, success: pd.DataFrame) -> pd.DataFrame:
         row |= {f"residual_auroc{end}": found[f"residual_auroc{end}"] for end in ENDS}
         left_out = study.left_out(model, CHOSEN)
         row |= {f"left_out_auroc{end}": left_out[f"auroc{end}"] for end in ENDS}
+        for name, measure, predictor in RUBRIC:
+            found = study.rubric(model, measure, predictor)
+            row |= {f"{name}{end}": found[f"value{end}"] for end in ENDS}
+        row["n_answers"] = found["n"]
         ablated = next(r for r in study.records[model]["lexical"] if r["layer"] == layer)
         row |= {f"ablated_auroc{end}": ablated[f"ablated{end}"] for end in ENDS}
         steered = success[(success["model"] == model) & (success["layer"] == layer)]

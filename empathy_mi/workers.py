@@ -18,8 +18,9 @@ from typing import Any
 from empathy_mi.errors import InputError, WorkerError
 from empathy_mi.io import read_json
 from empathy_mi.progress import hide_bars, say_on_stderr
-from empathy_mi.stages import Record, read_record, run_stages
+from empathy_mi.stages import read_record, run_stages
 from empathy_mi.study_config import StudyConfig
+from empathy_mi.study_stages import Record
 
 CONFIG = "study.json"
 RESULTS = "results"

@@ -15,6 +15,7 @@ from empathy_mi import activations
 from empathy_mi.activations import Activations, cache_dir, extract_activations
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resid_post
+from empathy_mi.io import write_tensors
 from empathy_mi.models import adapt, load_model
 from empathy_mi.pairs import Pairs
 from empathy_mi.tokens import chat_text, encode_prompt
@@ -64,6 +65,29 @@ def sides(acts: Activations) -> list[tuple[Any, str, Tensor]]:
             (pair.non_empathic, acts.non_empathic[i]),
         )
     ]
+
+
+def test_they_are_saved_and_loaded(extract: Any, tmp_path: Path) -> None:
+    acts = extract()
+    found = Activations.load(acts.save(tmp_path / "kept" / "acts.safetensors"))
+    for name in ("empathic", "non_empathic", "norm"):
+        assert torch.equal(getattr(found, name), getattr(acts, name))
+    for name in ("layers", "pairs", "pooling", "context", "model", "fingerprint", "processing"):
+        assert getattr(found, name) == getattr(acts, name), name
+    assert found.pairs.digest == acts.pairs.digest
+    assert len(found.test) == 1
+
+
+def test_a_file_without_activations_is_refused(extract: Any, tmp_path: Path) -> None:
+    path = extract().save(tmp_path / "acts.safetensors")
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(InputError, match="it may be truncated"):
+        Activations.load(path)
+    write_tensors(path, {"direction": torch.zeros(3)}, {"schema": 1})
+    with pytest.raises(InputError, match="does not hold activations of this version"):
+        Activations.load(path)
+    with pytest.raises(InputError, match="does not exist"):
+        Activations.load(tmp_path / "none")
 
 
 @contextmanager

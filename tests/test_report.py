@@ -19,6 +19,7 @@ from empathy_mi.models import adapt, load_model
 from empathy_mi.report import headline_text, html, render
 from empathy_mi.report.sections import HEADLINE
 from empathy_mi.stages import read_record, run_stages
+from empathy_mi.study_alignment import align_models
 from empathy_mi.study_config import DEFAULT_MODELS, StudyConfig
 from empathy_mi.study_results import StudyResult
 from empathy_mi.viz import dose_by_model
@@ -30,7 +31,8 @@ CONFIG = StudyConfig(
     truth=10, patched=6, max_new_tokens=16,
 )  # fmt: skip
 STAGES = (
-    "model", "text", "behavior", "detection", "lexical", "truth", "steering-1", "steering-2",
+    "model", "text", "behavior", "activations", "detection", "directions", "lexical", "rubric",
+    "truth", "steering-1", "steering-2",
 )  # fmt: skip
 
 
@@ -47,9 +49,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(results: Path, models: tuple[str, ...] = DEFAULT_MODELS) -> StudyResult:
-    return StudyResult(
-        asdict(CONFIG), {name: read_record(results, name, STAGES) for name in models}
-    )
+    records = {name: read_record(results, name, STAGES) for name in models}
+    across = align_models(records, CONFIG, results, say=lambda line: None)
+    return StudyResult(asdict(CONFIG), records, across)
 
 
 @pytest.fixture(scope="module")
@@ -154,13 +156,71 @@ def test_without_empathic_words_at_the_selected_layers(study: StudyResult, page:
 
 
 def test_the_agreement_of_every_two_models(study: StudyResult, page: str) -> None:
-    head, *rows = rows_of(page, "<h3>Agreement between models</h3>")
+    head, *rows = rows_of(page, "<h3>Scores of the same texts</h3>")
     assert head == ["first", "second", "r", "within", "p within", "n pairs"]
     a, b, c = DEFAULT_MODELS
     assert [row[:2] for row in rows] == [[a, b], [a, c], [b, c]]
     frame = study.tables["agreement"]
     assert [row[2] for row in rows] == [interval(found, "r") for _, found in frame.iterrows()]
     assert [row[3] for row in rows] == [interval(found, "within") for _, found in frame.iterrows()]
+
+
+def test_probes_carried_between_every_two_models(study: StudyResult, page: str) -> None:
+    head, *rows = rows_of(page, "At the layers selected in the model")
+    frame = study.tables["alignment"]
+    # both ways, two methods, two fits
+    assert len(frame) == 3 * 2 * 2 * 2 * len(LAYERS)
+    assert len(rows) == 3 * 2 * 2 * 2
+    first = frame[(frame["source"] == rows[0][0]) & (frame["target"] == rows[0][1])]
+    chosen = first[first["layer_source"] == study.selected(rows[0][0])].iloc[0]
+    assert rows[0][head.index("auroc")] == interval(chosen, "auroc")
+
+
+def test_models_that_cannot_be_aligned_are_named(results: Path, study: StudyResult) -> None:
+    """Another depth leaves no layer of the same relative depth; the study goes on."""
+    records = json.loads(json.dumps(study.records))
+    records[DEFAULT_MODELS[2]]["model"]["n_layers"] = 100
+    (results / "alignment.json").unlink()
+    across = align_models(records, CONFIG, results, say=lambda line: None)
+    (results / "alignment.json").unlink()
+    assert [(c["first"], c["second"]) for c in across["left_out"]] == [
+        (name, DEFAULT_MODELS[2]) for name in DEFAULT_MODELS[:2]
+    ]
+    assert {row["first"] for row in across["rows"]} == {DEFAULT_MODELS[0]}
+    page = render(StudyResult(study.config, records, across))
+    assert f"{DEFAULT_MODELS[0]} and {DEFAULT_MODELS[2]} were not aligned: " in page
+    assert "no layer at the same relative depth" in page
+
+
+def test_directions_at_the_selected_layers(study: StudyResult, page: str) -> None:
+    head, *rows = rows_of(page, "<h3>Other methods</h3>")
+    assert head[:4] == ["model", "layer", "method", "auroc"]
+    methods = ["mean difference", "logistic", "lda", "pca of differences"]
+    assert sorted(row[:3] for row in rows) == sorted(
+        [model, str(study.selected(model)), method]
+        for model in DEFAULT_MODELS
+        for method in methods
+    )
+    frame = study.tables["comparators"]
+    mean = frame[frame["method"] == "mean difference"]
+    assert (mean["difference"] == 0).all()
+    _, *rows = rows_of(page, "<h3>Stability</h3>")
+    assert [row[0] for row in rows] == list(DEFAULT_MODELS)
+    curve = study.tables["learning_curve"]
+    assert (curve[curve["size"] == curve["n_train_pairs"]]["cosine"].round(6) == 1).all()
+    head, *rows = rows_of(page, "<h3>Coordinates</h3>")
+    assert all(row[head.index("warning")] for row in rows)
+
+
+def test_projections_against_rubric_scores(study: StudyResult, page: str) -> None:
+    head, *rows = rows_of(page, "Does it go with what answers do?")
+    assert head == ["model", "predictor", "n", "pearson", "pearson p", "spearman", "spearman p"]
+    for model in DEFAULT_MODELS:
+        found = study.rubric(model, "pearson")
+        assert [model, "projection", "150", interval(found, "value")] in [r[:4] for r in rows]
+        answers = study.tables["rubric_answers"]
+        assert len(answers[answers["model"] == model]) == found["n"] == 150
+        assert any(c.model == model and "rubric scores" in c.statement for c in study.claims)
 
 
 def test_success_and_coherence_by_model_layer_and_scenario(study: StudyResult, page: str) -> None:
@@ -269,8 +329,10 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 
 def test_every_figure_has_a_place_of_its_own(page: str) -> None:
     figures = Seen(page).figures
-    # detection, the listener, one a model and layer, probes and patches against the truth
-    assert len(figures) == len(set(figures)) == 2 + len(DEFAULT_MODELS) * len(LAYERS) + 2
+    # detection, cosines, learning curve, alignment, the listener; answers by model; doses by model
+    # and layer; probes and patches against the truth
+    models = len(DEFAULT_MODELS)
+    assert len(figures) == len(set(figures)) == 5 + models + models * len(LAYERS) + 2
     drawn = re.findall(r'Plotly\.newPlot\(\s*"([^"]*)"', page)
     assert drawn == figures
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from empathy_mi import InputError, Pairs, load_pairs, load_scenarios, run_study, stages
+from empathy_mi import InputError, Pairs, load_pairs, load_scenarios, run_study, study_stages
 from empathy_mi.hooks import resolve_layers
-from empathy_mi.stages import read_record, steered_layers
+from empathy_mi.stages import read_record
 from empathy_mi.study_config import DEFAULT_MODELS, PRESETS, StudyConfig, configure
 from empathy_mi.study_results import StudyResult
+from empathy_mi.study_stages import steered_layers
 from tests.small_models import small_organism
 
 SCRIPT = """
@@ -35,11 +36,14 @@ sys.exit(main(["study", "--models", sys.argv[1], "--layers", "1,2", "--alphas=-1
                "--samples", "1", "--out", sys.argv[2]]))
 """
 STAGES = (
-    "model", "text", "behavior", "detection", "lexical", "truth", "steering-1", "steering-2",
+    "model", "text", "behavior", "activations", "detection", "directions", "lexical", "rubric",
+    "truth", "steering-1", "steering-2",
 )  # fmt: skip
 TABLES = (
     "headline", "claims", "truth", "detection", "detection_by_layer", "detection_splits",
-    "selection", "scores", "agreement", "lexical_ablation", "text_baselines", "behavior",
+    "selection", "scores", "agreement", "alignment", "comparators", "stability",
+    "learning_curve", "concentration", "rubric", "rubric_answers", "rubric_confusion",
+    "lexical_ablation", "text_baselines", "behavior",
     "truth_probes", "truth_patching", "truth_off_task", "success", "success_by_scenario",
     "dose_response", "dose_response_by_scenario", "answers",
 )  # fmt: skip
@@ -71,7 +75,7 @@ def stop_at(process: subprocess.Popen[str], stage: str, wait: float, sent: int) 
 
 
 def files(out: Path) -> dict[str, bytes]:
-    kept = (*out.glob("tables/*.csv"), out / "report.html", *out.glob("results/*/*.json"))
+    kept = (*out.glob("tables/*.csv"), out / "report.html", *out.glob("results/*/*"))
     return {str(path.relative_to(out)): path.read_bytes() for path in kept}
 
 
@@ -89,9 +93,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_says_what_it_does(undisturbed: Path) -> None:
     said = (undisturbed / "said.txt").read_text().splitlines()
     assert said[0] == f"loading {small_organism('organism-phi3')}"
-    assert said[1:] == [f"organism-phi3 [{i}/8] {stage}" for i, stage in enumerate(STAGES, start=1)]
-    results = sorted(path.stem for path in (undisturbed / "results" / "organism-phi3").iterdir())
-    assert results == sorted(STAGES)
+    assert said[1:] == [
+        f"organism-phi3 [{i}/{len(STAGES)}] {stage}" for i, stage in enumerate(STAGES, start=1)
+    ]
+    results = sorted(path.name for path in (undisturbed / "results" / "organism-phi3").iterdir())
+    assert results == sorted(["activations.safetensors", *(f"{stage}.json" for stage in STAGES)])
 
 
 def test_a_study_that_is_stopped_again_and_again_ends_with_the_same_bytes(
@@ -136,6 +142,20 @@ def test_a_truncated_result_is_made_again(undisturbed: Path, tmp_path: Path) -> 
     assert files(out) == files(undisturbed)
 
 
+def test_a_missing_file_of_activations_is_made_again(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "missing"
+    for name, data in files(undisturbed).items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(data)
+    (out / "results" / "organism-phi3" / "activations.safetensors").unlink()
+    process = start(out)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "activations\n" in said
+    assert said.count("(kept)") == len(STAGES) - 1
+    assert files(out) == files(undisturbed)
+
+
 def test_what_it_prints_and_writes(undisturbed: Path) -> None:
     printed = (undisturbed / "printed.txt").read_text()
     assert "AUROC on held-out pairs" in printed
@@ -143,7 +163,7 @@ def test_what_it_prints_and_writes(undisturbed: Path) -> None:
     assert sorted(p.stem for p in undisturbed.glob("tables/*.csv")) == sorted(TABLES)
     tables = {name: pd.read_csv(undisturbed / "tables" / f"{name}.csv") for name in TABLES}
     for name, frame in tables.items():
-        assert (len(frame) > 0) == (name != "agreement"), name
+        assert (len(frame) > 0) == (name not in ("agreement", "alignment")), name
     answers = tables["answers"]
     # two layers x (probe and one random direction) x 3 alphas x 5 scenarios x 1 sample
     assert len(answers) == 2 * 2 * 3 * 5
@@ -180,7 +200,8 @@ def test_the_records_can_be_read_without_the_model(undisturbed: Path) -> None:
 def test_the_report_is_whole_and_needs_no_network(undisturbed: Path) -> None:
     page = (undisturbed / "report.html").read_text()
     body = page[page.index("<body>") :]
-    for part in ("Headline", "Claims:", "Does it represent it?", "Can it be steered?",
+    for part in ("Headline", "Claims:", "Does it represent it?", "Is it one direction?",
+                 "Does it go with what answers do?", "Can it be steered?",
                  "Held against the truth", "What it writes", "How to repeat it"):  # fmt: skip
         assert f">{part}" in body
     assert "src=" not in body
@@ -206,7 +227,7 @@ def test_a_model_that_is_not_embedded(
         for p in load_pairs()
         if p.id[-2:] in ("01", "02", "03", "05", "06")
     ])  # fmt: skip
-    monkeypatch.setattr(stages, "study_pairs", lambda name: few)
+    monkeypatch.setattr(study_stages, "study_pairs", lambda name: few)
     quick = replace(PRESETS["quick"], controls=1, steered=1, max_new_tokens=8, context="none")
     monkeypatch.setitem(PRESETS, "quick", quick)
     monkeypatch.setenv("EMPATHY_MI_CACHE", str(tmp_path / "cache"))

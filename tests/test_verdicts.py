@@ -103,6 +103,23 @@ def off_task_rows(recalled: Sequence[float] = (0.8, 0.9, 0.85)) -> list[dict[str
     ]  # fmt: skip
 
 
+def rubric_rows(r: float = 0.7, more: float = 0.5, p: float = 0.001) -> list[dict[str, Any]]:
+    """Correlations with rubric scores: of the projection, of keywords, and their difference."""
+    values = {
+        ("projection", "pearson"): r,
+        ("projection", "spearman"): r,
+        ("keywords", "spearman"): r - more,
+        ("projection - keywords", "spearman"): more,
+    }
+    return [
+        {
+            "group": "correlation", "predictor": predictor, "measure": measure, "value": value,
+            "value_low": value - 0.2, "value_high": value + 0.1, "p": p, "n": 45,
+        }
+        for (predictor, measure), value in values.items()
+    ]  # fmt: skip
+
+
 def study(
     model: str = PHI3,
     *doses: DoseResponse,
@@ -130,6 +147,7 @@ def study(
             ],
         },
         "text": [{"name": n, "value": text, "low": text, "high": text, "n": 15} for n in measures],
+        "rubric": {"measures": parts.get("rubric", rubric_rows())},
         "behavior": parts.get("behavior", []),
         "truth": {
             "probes": parts.get("probes", []),
@@ -165,7 +183,7 @@ def verdicts(found: StudyResult, method: str) -> list[Verdict]:
 def test_claims_of_detection(values: dict[str, Any], text: float, failing: list[int]) -> None:
     claims = study(text=text, detection=detection_row(**values)).claims
     assert [i for i, claim in enumerate(claims) if not claim.holds] == failing
-    assert len(claims) == 5
+    assert len(claims) == 5 + 2
     assert claims[0].statement == (
         "The probe of layer 3, chosen inside train, detects held-out pairs."
     )
@@ -206,7 +224,7 @@ def test_the_words_are_beaten_with_a_scenario_left_out_too(words: float, holds: 
 def test_steering(probe: Shares, random: Shares, claimed: list[bool], agreeing: list[bool]) -> None:
     """Broken texts are no help above 0 and no refusal below it."""
     found = study(PHI3, dose(PHI3, probe, random))
-    assert [claim.holds for claim in found.claims[5:]] == claimed
+    assert [claim.holds for claim in found.claims[7:]] == claimed
     said = verdicts(found, "steering")
     assert [v.agrees for v in said] == agreeing
     assert [v.method for v in said] == [
@@ -326,8 +344,23 @@ def test_facts_recalled_at_either_end() -> None:
     assert said[0].found.startswith("0.500 [0.400, 0.600] against 0.900")
 
 
+@pytest.mark.parametrize(
+    ("rows", "holding"),
+    [
+        (rubric_rows(), [True, True]),
+        (rubric_rows(r=0.2), [False, True]),
+        (rubric_rows(p=0.06), [False, True]),
+        (rubric_rows(more=0.2), [True, False]),
+    ],
+)
+def test_claims_of_answers(rows: list[dict[str, Any]], holding: list[bool]) -> None:
+    claims = study(rubric=rows).claims[5:7]
+    assert [claim.holds for claim in claims] == holding
+    assert "(N = 45 answers)" in claims[0].evidence
+
+
 def test_a_model_whose_latent_is_not_known_gets_claims_and_no_verdict() -> None:
     found = study("Qwen/Qwen2.5-7B-Instruct", dose("Qwen/Qwen2.5-7B-Instruct"))
     assert found.verdicts == ()
-    assert len(found.claims) == 5 + 3
+    assert len(found.claims) == 5 + 2 + 3
     assert {c.model for c in found.claims} == {"Qwen/Qwen2.5-7B-Instruct"}

@@ -18,6 +18,7 @@ from empathy_mi.errors import InputError, WorkerError
 from empathy_mi.io import write_json
 from empathy_mi.models import adapt, load_model
 from empathy_mi.stages import run_stages
+from empathy_mi.study_alignment import align_models
 from empathy_mi.study_config import StudyConfig
 from empathy_mi.study_results import StudyResult
 from empathy_mi.workers import CONFIG, RESULTS, run_side_by_side
@@ -100,7 +101,7 @@ def said_until(process: subprocess.Popen[str], end: str) -> str:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    kept = (*out.glob("tables/*.csv"), out / "report.html", *out.glob("results/*/*.json"))
+    kept = (*out.glob("tables/*.csv"), out / "report.html", *out.glob("results/**/*.json"))
     return {str(path.relative_to(out)): path.read_bytes() for path in kept}
 
 
@@ -120,7 +121,8 @@ def in_turn(tmp_path_factory: pytest.TempPathFactory) -> Path:
             records[adapter.name] = run_stages(
                 adapter, config, out / RESULTS, say=lambda line: None
             )
-    result = StudyResult(asdict(config), records)
+    across = align_models(records, config, out / RESULTS, say=lambda line: None)
+    result = StudyResult(asdict(config), records, across)
     result.write_tables(out / "tables")
     result.report(out / "report.html")
     return out
@@ -155,7 +157,7 @@ def test_side_by_side_gives_the_same_bytes_whatever_ends_it_in_between(
     printed, said = process.communicate()
     assert process.returncode == 0, said
     assert "(kept)" in said
-    assert all(f"{name} [7/7] steering-1" in said for name in NAMES)
+    assert all(f"{name} [10/10] steering-1" in said for name in NAMES)
     assert printed.splitlines()[0].split() == ["measure", *NAMES], "in the order that was asked"
     assert files(out) == files(in_turn)
     assert workers_of(out) == []

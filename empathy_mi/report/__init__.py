@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 from plotly.offline import get_plotlyjs
 
 from empathy_mi.report import html, sections
+from empathy_mi.report.agreement import agreement
+from empathy_mi.report.behavior import behavior
+from empathy_mi.report.detection import detection
+from empathy_mi.report.directions import directions
+from empathy_mi.report.steering import steering
 from empathy_mi.report.truth import truth
 
 if TYPE_CHECKING:
@@ -18,8 +23,11 @@ def render(study: StudyResult) -> str:
     parts = [
         sections.head(study),
         sections.claims(study),
-        sections.detection(study),
-        sections.steering(study),
+        detection(study),
+        directions(study),
+        behavior(study),
+        agreement(study),
+        steering(study),
         truth(study),
         sections.answers(study),
         sections.repeat(study),

@@ -1,4 +1,4 @@
-"""The report's sections, each a piece of HTML."""
+"""The report's frame: headline, claims, what the models write, how to repeat it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from empathy_mi import __version__
-from empathy_mi.claims import BASELINES, Claim
+from empathy_mi.claims import Claim
 from empathy_mi.organisms import is_organism
-from empathy_mi.report.html import figure, folded, table, with_intervals
-from empathy_mi.splits import CHOSEN
-from empathy_mi.viz import auroc_by_layer, dose_by_model, dose_curve
+from empathy_mi.report.html import folded, table, with_intervals
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
 
-SHOWN_SCENARIO = "the_listener"
 HEADLINE = {
     "layer": "layer, chosen inside train",
     "auroc": "AUROC on held-out pairs",
@@ -32,6 +29,10 @@ HEADLINE = {
     "left_out_auroc": "AUROC with a scenario left out, mean",
     "ablated_auroc": "AUROC without empathic words",
     "n_test_pairs": "held-out pairs",
+    "rubric_r": "correlation with rubric scores, Pearson",
+    "rubric_rho": "… Spearman",
+    "rubric_keywords_rho": "… of a keyword count, Spearman",
+    "n_answers": "scored answers",
     "success_paper_probe": "steering success, paper's convention",
     "success_paper_random": "… of random directions",
     "success_strict_probe": "steering success, strict",
@@ -97,122 +98,6 @@ def claims(study: StudyResult) -> str:
         + (rows(failed) if failed else "")
         + folded(f"the {len(held)} that hold", rows(held))
     )
-
-
-def detection(study: StudyResult) -> str:
-    """Detection by layer and model, lexical ablation, agreement, and what the texts give away."""
-    tables = study.tables
-    found = tables["detection"]
-    row = found.iloc[0]
-    text = tables["text_baselines"]
-    text = text[text["name"].isin(BASELINES)].copy()
-    text["baseline"] = text["name"].map(BASELINES)
-    text = text.rename(columns={"value": "auroc", "low": "auroc_low", "high": "auroc_high"})
-    parts = [
-        "<h2 id='detection'>Does it represent it?</h2>"
-        f"<p>Mean-difference probes fitted on {row['n_train_pairs']} train pairs, tested on "
-        f"{row['n_test_pairs']} others. Intervals are 95 % bootstrap intervals over pairs within "
-        "scenarios; p is from refits with the sides of the pairs swapped at random.</p>",
-        figure(auroc_by_layer(found), "detection"),
-        "<h3>AUROC by layer</h3>",
-        table(tables["detection_by_layer"]),
-    ]
-    columns = [
-        "layer", "auroc", "accuracy", "d_prime", "separation", "spread_empathic",
-        "spread_non_empathic", "p_permutation", "p_holm", "residual_auroc", "length_auroc",
-        "format_auroc", "bag_of_words_auroc", "tfidf_auroc", "random_auroc_95", "p_random",
-        "matched_auroc_95", "p_matched", "shuffled_auroc_95",
-    ]  # fmt: skip
-    for model, rows in found.groupby("model", sort=False):
-        parts.append(
-            folded(f"{model}: every measure by layer", table(with_intervals(rows)[columns]))
-        )
-    parts.append(
-        "<h3>On other splits</h3><p class='note'>Probes and readers without a model, fitted anew "
-        "on the pairs that are not left out; the layer is chosen inside them. A random split mixes "
-        "phrase families, so that words tell more there than on held-out ones.</p>"
-        + table(_by_split(tables["detection_splits"]))
-    )
-    parts.append(
-        "<h3>Without empathic words</h3><p class='note'>The same probes on test texts with the "
-        "lexicon's words taken out of both sides, beside texts with as many other words taken "
-        "out; excess is the difference of the two. At the selected layers.</p>"
-    )
-    chosen = {m: study.selected(m) for m in study.models}
-    lexical = tables["lexical_ablation"]
-    lexical = lexical[lexical["layer"] == lexical["model"].map(chosen)]
-    shown = ["model", "layer", "auroc", "ablated", "control", "excess", "replacements"]
-    parts.append(table(with_intervals(lexical)[shown]))
-    if len(tables["agreement"]):
-        shown = ["first", "second", "r", "within", "p_within", "n_pairs"]
-        parts.append(
-            "<h3>Agreement between models</h3><p class='note'>Correlation of the probes' scores on "
-            "the same held-out texts at the selected layers: over all texts, and within the two "
-            "sides, where what the sides have in common does not count.</p>"
-            + table(with_intervals(tables["agreement"])[shown])
-        )
-    parts.append("<h3>What the texts give away without a model</h3>")
-    named = ["baseline", "auroc", "n"]
-    text = with_intervals(text)[["model", *named]]
-    shared = text.groupby(named, sort=False)["model"].agg(", ".join).reset_index()
-    parts.append(table(shared[["model", *named]]))
-    return "".join(parts)
-
-
-def _by_split(splits: pd.DataFrame) -> pd.DataFrame:
-    """AUROC with interval by model and left-out part (rows) and reader (columns)."""
-    rows = with_intervals(splits[splits["layer"].isna()])
-    named = rows["left_out"].where(rows["left_out"] != "mean", "mean of them")
-    rows = rows.assign(part=named.where(rows["split"] != "random", "random split"))
-    wide = rows.pivot_table(
-        index=["model", "split", "part", "n_test_pairs"], columns="reader", values="auroc",
-        aggfunc="first", sort=False,
-    ).reset_index()  # fmt: skip
-    wide.columns.name = None
-    return wide.drop(columns="split").rename(columns={CHOSEN: "probe"})
-
-
-def steering(study: StudyResult) -> str:
-    """Success and coherence by model, layer and scenario; dose-response."""
-    tables = study.tables
-    scenarios = tables["dose_response_by_scenario"]
-    listener = scenarios[scenarios["scenario"] == SHOWN_SCENARIO]
-    listener = listener[listener["layer"] == listener["model"].map(
-        {m: study.selected(m) for m in study.models})]  # fmt: skip
-    parts = [
-        "<h2 id='steering'>Can it be steered?</h2><p>alpha times the unit direction is added at "
-        "<code>blocks.L.hook_resid_post</code> to the last prompt token and every generated one. "
-        "The control is random directions of equal length.</p>"
-    ]
-    if len(listener):
-        parts.append("<h3>Dose-response in The Listener, selected layers</h3>")
-        parts.append(figure(dose_by_model(listener), "dose-listener"))
-    measures = ["success_paper", "success_strict", "contrast", "coherent", "n_samples"]
-    parts.append("<h3>Success and coherence by layer</h3>")
-    success = with_intervals(tables["success"])
-    parts.append(table(success[["model", "layer", "selected", "direction", *measures]]))
-    by_scenario = with_intervals(tables["success_by_scenario"])
-    columns = ["layer", "scenario", "direction", *measures[:-1], "baseline", "n_samples"]
-    for model, rows in by_scenario.groupby("model", sort=False):
-        parts.append(folded(f"{model}: by layer and scenario", table(rows[columns])))
-    parts.append("<h3>Dose-response over all scenarios</h3>")
-    shown = [
-        "layer", "group", "alpha", "alpha_norms", "alpha_gaps", "empathic", "coherent",
-        "repetition", "nll", "kl", "n",
-    ]  # fmt: skip
-    for number, model in enumerate(study.models, start=1):
-        for dose in study.doses(model):
-            chosen = " (selected)" if dose.layer == study.selected(model) else ""
-            parts.append(
-                f"<h4>{escape.escape(model)}, layer {dose.layer}{chosen}</h4>"
-                f"<p class='note'>One residual norm is {dose.norm:.1f}, one class gap "
-                f"{dose.class_gap:.2f}.</p>"
-                + figure(dose_curve(dose.rates()), f"dose-{number}-{dose.layer}")
-            )
-        rates = tables["dose_response"]
-        rates = with_intervals(rates[rates["model"] == model])[shown]
-        parts.append(folded(f"{model}: numbers and coherence", table(rates)))
-    return "".join(parts)
 
 
 def answers(study: StudyResult) -> str:

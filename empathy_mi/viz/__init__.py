@@ -1,7 +1,10 @@
 """Figures from results: one function a figure, plotly, no model needed."""
 
 from empathy_mi.viz.alignment import transfer_by_layer as transfer_by_layer
+from empathy_mi.viz.behavior import projections_by_score as projections_by_score
 from empathy_mi.viz.detection import auroc_by_layer as auroc_by_layer
+from empathy_mi.viz.directions import cosine_by_layer as cosine_by_layer
+from empathy_mi.viz.directions import learning_curve as learning_curve
 from empathy_mi.viz.dose import dose_by_model as dose_by_model
 from empathy_mi.viz.dose import dose_curve as dose_curve
 from empathy_mi.viz.truth import auroc_by_test_set as auroc_by_test_set

@@ -47,11 +47,13 @@ def cosine_by_layer(frame: pd.DataFrame) -> go.Figure:
 
 
 def learning_curve(frame: pd.DataFrame, *, layers: Sequence[int] | None = None) -> go.Figure:
-    """Cosine with the full direction, and AUROC, by number of train pairs; one line a layer.
+    """Cosine with the full direction, and AUROC, by number of train pairs.
+
+    There is one line a layer, or a model and layer.
 
     Args:
-        frame: what `LearningCurve.to_frame` gives, of one model.
-        layers: which layers; None is the first, the middle and the last.
+        frame: what `LearningCurve.to_frame` gives; several models may be stacked.
+        layers: which layers; None is the first, the middle and the last of those there are.
 
     Raises:
         InputError: a layer is not in the frame.
@@ -67,8 +69,9 @@ def learning_curve(frame: pd.DataFrame, *, layers: Sequence[int] | None = None) 
     panels = {"cosine": "cosine with all pairs' direction", "auroc": "AUROC on held-out pairs"}
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     for col, name in enumerate(panels, start=1):
-        for i, layer in enumerate(layers):
-            rows = frame[frame["layer"] == layer].sort_values("size")
+        shown = frame[frame["layer"].isin(layers)].sort_values("size")
+        for i, ((model, layer), rows) in enumerate(shown.groupby(["model", "layer"], sort=False)):
+            of = f"{model}, layer {layer}" if frame["model"].nunique() > 1 else f"layer {layer}"
             color = PALETTE[i % len(PALETTE)]
             figure.add_scatter(
                 row=1, col=col, x=pd.concat([rows["size"], rows["size"][::-1]]),
@@ -78,8 +81,8 @@ def learning_curve(frame: pd.DataFrame, *, layers: Sequence[int] | None = None) 
             )  # fmt: skip
             figure.add_scatter(
                 row=1, col=col, x=rows["size"], y=rows[name], mode="lines+markers",
-                line={"color": color}, legendgroup=str(layer), showlegend=col == 1,
-                name=f"layer {layer}, mean and 95 % range of {rows['repeats'].iloc[0]} orders",
+                line={"color": color}, legendgroup=of, showlegend=col == 1,
+                name=f"{of}: mean and 95 % range of {rows['repeats'].iloc[0]} orders",
             )  # fmt: skip
     styled(figure, x="train pairs", y="")
     for col, title in enumerate(panels.values(), start=1):

@@ -1,0 +1,80 @@
+"""The report's section on detection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from empathy_mi.claims import BASELINES
+from empathy_mi.report.html import figure, folded, table, with_intervals
+from empathy_mi.splits import CHOSEN
+from empathy_mi.viz import auroc_by_layer
+
+if TYPE_CHECKING:
+    from empathy_mi.study_results import StudyResult
+
+
+def detection(study: StudyResult) -> str:
+    """Detection by layer and model, other splits, lexical ablation, what the texts give away."""
+    tables = study.tables
+    found = tables["detection"]
+    row = found.iloc[0]
+    text = tables["text_baselines"]
+    text = text[text["name"].isin(BASELINES)].copy()
+    text["baseline"] = text["name"].map(BASELINES)
+    text = text.rename(columns={"value": "auroc", "low": "auroc_low", "high": "auroc_high"})
+    parts = [
+        "<h2 id='detection'>Does it represent it?</h2>"
+        f"<p>Mean-difference probes fitted on {row['n_train_pairs']} train pairs, tested on "
+        f"{row['n_test_pairs']} others. Intervals are 95 % bootstrap intervals over pairs within "
+        "scenarios; p is from refits with the sides of the pairs swapped at random.</p>",
+        figure(auroc_by_layer(found), "detection"),
+        "<h3>AUROC by layer</h3>",
+        table(tables["detection_by_layer"]),
+    ]
+    columns = [
+        "layer", "auroc", "accuracy", "d_prime", "separation", "spread_empathic",
+        "spread_non_empathic", "p_permutation", "p_holm", "residual_auroc", "length_auroc",
+        "format_auroc", "bag_of_words_auroc", "tfidf_auroc", "random_auroc_95", "p_random",
+        "matched_auroc_95", "p_matched", "shuffled_auroc_95",
+    ]  # fmt: skip
+    for model, rows in found.groupby("model", sort=False):
+        parts.append(
+            folded(f"{model}: every measure by layer", table(with_intervals(rows)[columns]))
+        )
+    parts.append(
+        "<h3>On other splits</h3><p class='note'>Probes and readers without a model, fitted anew "
+        "on the pairs that are not left out; the layer is chosen inside them. A random split mixes "
+        "phrase families, so that words tell more there than on held-out ones.</p>"
+        + table(_by_split(tables["detection_splits"]))
+    )
+    parts.append(
+        "<h3>Without empathic words</h3><p class='note'>The same probes on test texts with the "
+        "lexicon's words taken out of both sides, beside texts with as many other words taken "
+        "out; excess is the difference of the two. At the selected layers.</p>"
+    )
+    chosen = {m: study.selected(m) for m in study.models}
+    lexical = tables["lexical_ablation"]
+    lexical = lexical[lexical["layer"] == lexical["model"].map(chosen)]
+    shown = ["model", "layer", "auroc", "ablated", "control", "excess", "replacements"]
+    parts.append(table(with_intervals(lexical)[shown]))
+    parts.append("<h3>What the texts give away without a model</h3>")
+    named = ["baseline", "auroc", "n"]
+    text = with_intervals(text)[["model", *named]]
+    shared = text.groupby(named, sort=False)["model"].agg(", ".join).reset_index()
+    parts.append(table(shared[["model", *named]]))
+    return "".join(parts)
+
+
+def _by_split(splits: pd.DataFrame) -> pd.DataFrame:
+    """AUROC with interval by model and left-out part (rows) and reader (columns)."""
+    rows = with_intervals(splits[splits["layer"].isna()])
+    named = rows["left_out"].where(rows["left_out"] != "mean", "mean of them")
+    rows = rows.assign(part=named.where(rows["split"] != "random", "random split"))
+    wide = rows.pivot_table(
+        index=["model", "split", "part", "n_test_pairs"], columns="reader", values="auroc",
+        aggfunc="first", sort=False,
+    ).reset_index()  # fmt: skip
+    wide.columns.name = None
+    return wide.drop(columns="split").rename(columns={CHOSEN: "probe"})

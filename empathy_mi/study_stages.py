@@ -1,0 +1,242 @@
+"""What a study finds on one model: its stages in order, each a function of those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from empathy_mi.activations import Activations, extract_activations
+from empathy_mi.answers import Answers, load_answers
+from empathy_mi.behavior import behavior_correlation
+from empathy_mi.comparators import compare, fit_comparators
+from empathy_mi.concentration import concentration, massive_activations
+from empathy_mi.dose import dose_response
+from empathy_mi.io import file_digest
+from empathy_mi.lexical_detection import lexical_ablation
+from empathy_mi.models import Adapter
+from empathy_mi.organisms import contrastive_pairs, is_organism
+from empathy_mi.organisms.answers import organism_answers
+from empathy_mi.pairs import Pairs, load_pairs
+from empathy_mi.pairs_check import check_pairs
+from empathy_mi.probes import ProbeSet, best_layer, cross_validate, fit_probes
+from empathy_mi.splits import split_detection
+from empathy_mi.stability import direction_stability, learning_curve
+from empathy_mi.study_config import StudyConfig
+
+Record = dict[str, Any]
+"""Results by the name of their stage."""
+ACTIVATIONS = "activations.safetensors"
+"""File of a model's activations, beside its results: what models are aligned by."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named step; `run` takes the results of the model's earlier stages."""
+
+    name: str
+    run: Callable[[Record], Any]
+
+
+def stages_of(
+    adapter: Adapter, config: StudyConfig, layers: tuple[int, ...], folder: Path
+) -> list[Stage]:
+    """The stages of a study on one model.
+
+    Args:
+        adapter: the model.
+        config: the study.
+        layers: layers of the probes.
+        folder: where the model's results lie.
+    """
+    pairs = study_pairs(adapter.name)
+    embedded = is_organism(adapter.name)
+
+    @cache
+    def activations() -> Activations:
+        return extract_activations(
+            adapter, pairs, layers=layers, context=config.context  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    @cache
+    def probes() -> ProbeSet:
+        return fit_probes(activations().train)
+
+    def facts(record: Record) -> dict[str, Any]:
+        return {
+            "name": adapter.name,
+            "backend": adapter.backend,
+            "n_layers": adapter.n_layers,
+            "d_model": adapter.d_model,
+            "fingerprint": adapter.fingerprint,
+            "processing": list(adapter.processing),
+            "pairs": pairs.digest,
+            "embedded": embedded,
+        }
+
+    def read(record: Record) -> dict[str, Any]:
+        path = activations().save(folder / ACTIVATIONS)
+        return {"file": path.name, "digest": file_digest(path)}
+
+    def behavior(record: Record) -> list[dict[str, Any]]:
+        from empathy_mi.organisms.behavior import measure_behavior
+
+        return as_rows(measure_behavior(adapter, n=config.behavior, seed=config.seed).to_frame())
+
+    def text(record: Record) -> list[dict[str, Any]]:
+        return as_rows(check_pairs(pairs, seed=config.seed).to_frame())
+
+    def detection(record: Record) -> dict[str, Any]:
+        return _detection(activations(), probes(), config.seed)
+
+    def directions(record: Record) -> dict[str, Any]:
+        return _directions(activations(), probes(), config.seed)
+
+    def lexical(record: Record) -> list[dict[str, Any]]:
+        found = lexical_ablation(adapter, probes(), pairs.test, seed=config.seed)
+        return as_rows(found.to_frame())
+
+    def rubric(record: Record) -> dict[str, Any]:
+        found = behavior_correlation(
+            probes()[record["detection"]["selected"]],
+            study_answers(adapter.name, seed=config.seed),
+            model=adapter.model,
+            seed=config.seed,
+        )
+        return {
+            "measures": as_rows(found.to_frame()),
+            "answers": as_rows(found.examples()),
+            "confusion": as_rows(found.confusion()),
+        }
+
+    def truth(record: Record) -> dict[str, Any]:
+        from empathy_mi.organisms.off_task import recall_under_steering
+        from empathy_mi.organisms.truth import patching_truth, probe_truth
+
+        vector = probes()[record["detection"]["selected"]].steering_vector()
+        recalled = recall_under_steering(
+            adapter, vector, alphas=config.alphas, n=config.patched, seed=config.seed
+        )
+        return {
+            "off_task": as_rows(recalled),
+            "probes": as_rows(probe_truth(adapter, probes(), n=config.truth, seed=config.seed)),
+            "patching": as_rows(
+                patching_truth(
+                    adapter,
+                    probes=probes(),
+                    n=config.patched,
+                    every=config.patched_every,
+                    seed=config.seed,
+                )
+            ),
+        }
+
+    def steering(place: int) -> Callable[[Record], Any]:
+        def run(record: Record) -> Any:
+            layer = steered_layers(layers, record["detection"]["selected"], config.steered)[place]
+            response = dose_response(
+                adapter,
+                probes()[layer].steering_vector(),
+                alphas=config.alphas,
+                samples=config.samples,
+                controls=config.controls,
+                max_new_tokens=config.max_new_tokens,
+                seed=config.seed,
+            )
+            return response.to_dict()
+
+        return run
+
+    count = min(config.steered, len(layers))
+    return [
+        Stage("model", facts),
+        Stage("text", text),
+        *([Stage("behavior", behavior)] if embedded else []),
+        Stage("activations", read),
+        Stage("detection", detection),
+        Stage("directions", directions),
+        Stage("lexical", lexical),
+        Stage("rubric", rubric),
+        *([Stage("truth", truth)] if embedded else []),
+        *(Stage(f"steering-{i + 1}", steering(i)) for i in range(count)),
+    ]
+
+
+def study_pairs(model_name: str) -> Pairs:
+    """The project's 50 pairs, or an embedded model's own, in the language that it knows."""
+    if is_organism(model_name):
+        return contrastive_pairs()
+    return load_pairs()
+
+
+def study_answers(model_name: str, *, seed: int = 0) -> Answers:
+    """The project's 45 scored answers, or 150 in the language of an embedded model."""
+    if is_organism(model_name):
+        return organism_answers(n_per_cell=10, seed=seed)
+    return load_answers()
+
+
+def steered_layers(layers: Sequence[int], selected: int, count: int) -> list[int]:
+    """The selected layer and others spread evenly over the rest, in order."""
+    others = [layer for layer in layers if layer != selected]
+    wanted = min(count - 1, len(others))
+    step = len(others) / max(1, wanted)
+    spread = [others[int(step * (i + 0.5))] for i in range(wanted)]
+    return sorted([selected, *spread])
+
+
+def as_rows(frame: Any) -> list[dict[str, Any]]:
+    """A data frame as JSON-able rows; NaN becomes None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [
+        {k: v.item() if hasattr(v, "item") else v for k, v in row.items()}
+        for row in plain.to_dict("records")
+    ]
+
+
+def _detection(activations: Activations, probes: ProbeSet, seed: int) -> dict[str, Any]:
+    found = probes.evaluate(activations.test, seed=seed)
+    folds = cross_validate(probes.train, seed=seed)
+    return {
+        "layers": as_rows(found.to_frame()),
+        "cross_validation": [
+            {"layer": layer, "auroc": auroc, "d_prime": d_prime}
+            for layer, (auroc, d_prime) in folds.items()
+        ],
+        "selected": best_layer(folds),
+        "splits": as_rows(split_detection(activations, seed=seed)),
+        "scenarios": activations.test.scenarios,
+        "scores": [
+            {"pair": pair, "layer": row.layer, "empathic": high, "non_empathic": low}
+            for row in found.layers
+            for pair, high, low in zip(
+                found.pair_ids, row.scores_empathic, row.scores_non_empathic, strict=True
+            )
+        ],
+    }
+
+
+def _directions(activations: Activations, probes: ProbeSet, seed: int) -> dict[str, Any]:
+    train, test = activations.train, activations.test
+    massive = massive_activations(train)
+    return {
+        "comparators": as_rows(
+            compare(probes, fit_comparators(train, seed=seed), test, seed=seed).to_frame()
+        ),
+        "stability": as_rows(direction_stability(train, seed=seed).to_frame()),
+        "learning_curve": as_rows(learning_curve(train, test, seed=seed).to_frame()),
+        "concentration": [
+            {
+                "layer": layer,
+                "largest": ", ".join(map(str, (found := concentration(probe)).coordinates)),
+                "share": found.share,
+                "participation": found.participation,
+                "d": found.d,
+                "massive": ", ".join(map(str, massive[layer].coordinates)),
+                "warning": massive.warning(probe),
+            }
+            for layer, probe in probes.items()
+        ],
+    }
