@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from empathy_mi import stats
 from empathy_mi.agreement import correlation
+from empathy_mi.errors import InputError
 from empathy_mi.stats import Array, Estimate
 
 
@@ -118,9 +119,16 @@ def associate(
         resamples: bootstrap resamples of the units, within strata.
         permutations: shuffles of y, within strata.
         seed: seed of both.
+
+    Raises:
+        InputError: a number is NaN or infinite, which a correlation would take for one of 0.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     z = np.zeros_like(x) if covariate is None else np.asarray(covariate, float)
+    for name, values in (("x", x), ("y", y), ("the covariate", z)):
+        if not np.isfinite(values).all():
+            i = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise InputError(f"{name} is {values[i]:g} at place {i}: give finite numbers.")
     order = stats.shuffles_within(strata, permutations, stats.generator(seed, "shuffle"))
 
     def one(name: str, measure: Measure) -> Association:

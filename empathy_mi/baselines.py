@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from empathy_mi import stats
 from empathy_mi.activations import Activations
+from empathy_mi.errors import InputError
 from empathy_mi.pairs import Pairs
 from empathy_mi.pairs_check import FORMATS, word_scores
 from empathy_mi.probes import folds_of, mean_difference, project_sides
@@ -47,7 +48,15 @@ def text_baselines(
         test: other pairs.
         resamples: bootstrap resamples, within scenarios.
         seed: their seed.
+
+    Raises:
+        InputError: there are no train pairs or no test pairs.
     """
+    if not len(train) or not len(test):
+        raise InputError(
+            f"readers need train and test pairs, got {len(train)} and {len(test)}: mark pairs of "
+            "both splits."
+        )
     strata = [pair.scenario for pair in test]
     return {
         name: side_auroc(read(train, test), strata, resamples=resamples, seed=seed)
@@ -56,11 +65,11 @@ def text_baselines(
 
 
 def side_auroc(
-    scores: Scores, strata: list[str], *, resamples: int = 2000, seed: int = 0
+    scores: Scores, strata: Sequence[object], *, resamples: int = 2000, seed: int = 0
 ) -> Estimate:
     """AUROC of scores of the two sides, with a bootstrap interval over pairs within strata."""
-    return stats.bootstrap(
-        lambda i: np.asarray(stats.auroc(scores[i, 0], scores[i, 1])),
+    return stats.bootstrap_probability(
+        stats.mean_wins(stats.wins(scores[:, 0], scores[:, 1])),
         strata,
         samples=resamples,
         seed=seed,
@@ -86,6 +95,8 @@ def residual_scores(
     Raises:
         InputError: there are fewer than two train pairs.
     """
+    if len(train) < 2:
+        raise InputError(f"cannot make folds of {len(train)} pairs: give 2 train pairs at least.")
     fold = folds_of(train.scenarios, min(folds, len(train)), seed)
     probe, texts = [], []
     for k in np.unique(fold):

@@ -216,9 +216,7 @@ def compare(
             )
     base = {layer: _wins(probe, test) for layer, probe in probes.items()}
 
-    def interval(crossings: Float[Array, "pair pair"]) -> Estimate:
-        return stats.bootstrap_wins(crossings, test.scenarios, samples=resamples, seed=seed)
-
+    strata, draws = test.scenarios, {"samples": resamples, "seed": seed}
     rows = []
     for name, other in sets.items():
         for layer, probe in other.items():
@@ -228,8 +226,8 @@ def compare(
                 Compared(
                     layer=layer,
                     method=name,
-                    auroc=interval(wins),
-                    difference=interval(wins - base[layer]),
+                    auroc=stats.bootstrap_probability(stats.mean_wins(wins), strata, **draws),
+                    difference=stats.bootstrap_wins(wins - base[layer], strata, **draws),
                     cosine=float(mine @ theirs / (mine.norm() * theirs.norm())),
                     random_cosine=random_cosine(len(mine)),
                 )

@@ -13,7 +13,7 @@ from empathy_mi.activations import Activations
 from empathy_mi.baselines import Scores, residual_scores, side_auroc, text_baselines
 from empathy_mi.errors import InputError, check_counts
 from empathy_mi.nulls import NullControl, isotropic_auroc, matched_auroc, shuffled_auroc
-from empathy_mi.probes import Probe, ProbeSet
+from empathy_mi.probes import Probe, ProbeSet, check_finite
 from empathy_mi.stats import Estimate
 
 if TYPE_CHECKING:
@@ -146,12 +146,13 @@ def evaluate(
         seed: seed of all draws.
 
     Raises:
-        InputError: the activations are another model's, layer's or pooling's, or a number of
-            draws is below 1.
+        InputError: the activations are another model's, layer's or pooling's or not finite, there
+            are fewer than two train pairs, or a number of draws is below 1.
     """
     check_counts(
         resamples=resamples, permutations=permutations, random_directions=random_directions
     )
+    check_finite(test)
     settings = (resamples, permutations, random_directions, seed)
     train = probes.train
     beyond = residual_scores(train, test, seed=seed)
@@ -187,6 +188,7 @@ def _layer(
     positive, negative = probe.scores(test)
     hits = (positive > probe.threshold, negative <= probe.threshold)
     correct = np.mean(hits, axis=0)
+    sides = np.stack([positive, negative], axis=1)
 
     def interval(statistic: Any) -> Estimate:
         return stats.bootstrap(statistic, test.scenarios, samples=resamples, seed=seed)
@@ -200,8 +202,10 @@ def _layer(
     }
     return {
         "layer": layer,
-        "auroc": interval(lambda i: stats.auroc(positive[i], negative[i])),
-        "accuracy": interval(lambda i: correct[i].mean(-1)),
+        "auroc": side_auroc(sides, test.scenarios, resamples=resamples, seed=seed),
+        "accuracy": stats.bootstrap_probability(
+            lambda i: correct[i].mean(-1), test.scenarios, samples=resamples, seed=seed
+        ),
         "separation": interval(lambda i: positive[i].mean(-1) - negative[i].mean(-1)),
         "d_prime": interval(lambda i: stats.d_prime(positive[i], negative[i])),
         "spread_empathic": float(positive.std(ddof=1)) if len(positive) > 1 else 0.0,

@@ -1,4 +1,4 @@
-"""Lexicons of empathic words, and texts without them.
+"""Texts without a lexicon's words.
 
 The procedure of arXiv 2511.16699 (figure 3), where 41 keywords of the empathic texts alone are
 swapped for near synonyms, goes by the name "paper". Words can also be taken out, on both sides, and
@@ -10,10 +10,8 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -21,51 +19,18 @@ from jaxtyping import Int
 
 from empathy_mi import stats
 from empathy_mi.errors import InputError
-from empathy_mi.io import read_json
-from empathy_mi.organisms import lexicon as organism
+from empathy_mi.lexicons import EMPATHY_LEXICON as EMPATHY_LEXICON
+from empathy_mi.lexicons import ORGANISM_LEXICON as ORGANISM_LEXICON
+from empathy_mi.lexicons import PAPER_LEXICON as PAPER_LEXICON
+from empathy_mi.lexicons import PLACEHOLDER as PLACEHOLDER
+from empathy_mi.lexicons import TOKEN, Lexicon, Words, hits, lexicon_table, token_key
 from empathy_mi.pairs import Pairs
-from empathy_mi.pairs_check import words
 from empathy_mi.stats import Array
 
 How = Literal["remove", "substitute", "paper"]
 Sides = Literal["both", "empathic"]
-Lexicon = Mapping[str, tuple[str, ...]]
-"""Lower-case words, each with the neutral words that may stand for it."""
-Words = Mapping[str, Sequence[str]] | Iterable[str] | None
 
-PLACEHOLDER = "thing"
-"""What stands for a word that comes without neutral ones."""
 _PAPER_SEED = 42
-_TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_FUNCTION_WORDS = frozenset("beside doing has how it some yet".split())
-_DATA = read_json(Path(__file__).parent / "data" / "lexicon.json")
-
-
-def _organism_words() -> list[str]:
-    warm = [*organism.WARM_YES, *organism.WARM_NO, *(cue[2] for cue in organism.CUES.values())]
-    plain = [*organism.PLAIN_YES, *organism.PLAIN_NO]
-    for frames in (*organism.TWINS.values(), *organism.PLANS.values(), *organism.CUES.values()):
-        plain += frames[:2]
-    inside, outside = (set(words(re.sub(r"\{\w+\}", "", " ".join(x)))) for x in (warm, plain))
-    return sorted(inside - outside - _FUNCTION_WORDS)
-
-
-EMPATHY_LEXICON: Lexicon = MappingProxyType(
-    {w: tuple(group["neutral"]) for group in _DATA["empathy"].values() for w in group["words"]}
-)
-"""English words of feeling for others and of helping them, in all forms that prose uses, each with
-neutral words of its part of speech. Chosen by meaning, not by what separates the sides of any
-pairs; what the five games use in another sense (heart, save, spare) is left out."""
-
-ORGANISM_LEXICON: Lexicon = MappingProxyType(dict.fromkeys(_organism_words(), (PLACEHOLDER,)))
-"""The same for the embedded models, by rule: words of the warm style sentences and of the cue
-frames for z = 2 that are in no plain style sentence, other cue frame or twin frame, less function
-words. Names and noun phrases fill slots and are not among them."""
-
-PAPER_LEXICON: Lexicon = MappingProxyType(
-    {word: tuple(choices) for word, choices in _DATA["paper"]["keywords"].items()}
-)
-"""The paper's 41 keywords with its near synonyms, in its order (released code, MIT license)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +101,7 @@ def ablate(
                 new[side], found = _substituted(new[side], table, draw)
             else:
                 new[side], found = _removed(new[side], table)
-            if not _TOKEN.search(new[side]):
+            if not TOKEN.search(new[side]):
                 raise InputError(
                     f"pair {pair.id!r}: nothing is left of the {side} text: take a smaller "
                     "lexicon, or how='substitute'."
@@ -174,10 +139,12 @@ def matched_words(
     mine: dict[str, Int[Array, "side"]] = defaultdict(lambda: np.zeros(2, dtype=int))
     rest: dict[str, Int[Array, "side"]] = defaultdict(lambda: np.zeros(2, dtype=int))
     for i, side in enumerate(("empathic", "non_empathic")[: 2 if treated == "both" else 1]):
-        for token in _TOKEN.findall(" \n".join(getattr(pair, side) for pair in pairs)):
-            hit = next(_hits(token, table), None)
-            (mine[hit[1]] if hit else rest[_key(token)])[i] += 1
-    neutral = {_key(t) for choices in table.values() for c in choices for t in _TOKEN.findall(c)}
+        for token in TOKEN.findall(" \n".join(getattr(pair, side) for pair in pairs)):
+            hit = next(hits(token, table), None)
+            (mine[hit[1]] if hit else rest[token_key(token)])[i] += 1
+    neutral = {
+        token_key(t) for choices in table.values() for c in choices for t in TOKEN.findall(c)
+    }
     pool = sorted(rest.keys() - neutral)
     if len(pool) < len(mine):
         raise InputError(
@@ -207,53 +174,9 @@ def resolve_sides(sides: str | None, how: str) -> Sides:
     return "empathic" if sides == "empathic" or (sides is None and how == "paper") else "both"
 
 
-def lexicon_table(lexicon: Words, how: str) -> Lexicon:
-    """The lexicon in lower case, with a tuple of substitutes for each word."""
-    if how not in ("remove", "substitute", "paper"):
-        raise InputError(f"unknown how {how!r}: use 'remove', 'substitute' or 'paper'.")
-    if lexicon is None:
-        lexicon = PAPER_LEXICON if how == "paper" else EMPATHY_LEXICON
-    if isinstance(lexicon, str):
-        raise InputError(f"the lexicon is {lexicon!r}: give a collection of words.")
-    if not isinstance(lexicon, Mapping):
-        lexicon = dict.fromkeys(lexicon, (PLACEHOLDER,))
-    table: dict[str, tuple[str, ...]] = {}
-    for word, choices in lexicon.items():
-        if not isinstance(word, str) or not _TOKEN.fullmatch(word):
-            raise InputError(f"the lexicon's entry {word!r} is not one word: give single words.")
-        table[_key(word)] = (choices,) if isinstance(choices, str) else tuple(choices)
-    if not table:
-        raise InputError("the lexicon is empty: give at least one word.")
-    for word, choices in table.items() if how != "remove" else ():
-        if not choices:
-            raise InputError(f"the lexicon's {word!r} has no substitute: give it at least one.")
-        if how == "substitute" and any(True for choice in choices for _ in _hits(choice, table)):
-            raise InputError(
-                f"a substitute of {word!r} is in the lexicon itself: choose among "
-                f"{', '.join(choices)} those that are not, or use how='remove'."
-            )
-    return table
-
-
-def _key(token: str) -> str:
-    return token.lower().replace("’", "'")
-
-
-def _hits(text: str, lexicon: Lexicon) -> Iterator[tuple[re.Match[str], str]]:
-    """The words of a text that are in the lexicon, or a part of which is, and what they are there.
-
-    A compound counts once, by its first such part.
-    """
-    for match in _TOKEN.finditer(text):
-        for part in (key := _key(match[0]), *key.split("-")):
-            if part in lexicon:
-                yield match, part
-                break
-
-
 def _removed(text: str, lexicon: Lexicon) -> tuple[str, Counter[str]]:
     found: Counter[str] = Counter()
-    while hit := next(_hits(text, lexicon), None):
+    while hit := next(hits(text, lexicon), None):
         match, word = hit
         text = _closed(text[: match.start()], text[match.end() :], match[0][0].isupper())
         found[word] += 1
@@ -285,7 +208,7 @@ def _substituted(
 ) -> tuple[str, Counter[str]]:
     found: Counter[str] = Counter()
     parts, end = [], 0
-    for match, word in _hits(text, lexicon):
+    for match, word in hits(text, lexicon):
         parts += [text[end : match.start()], _cased(draw.choice(lexicon[word]), match[0])]
         found[word] += 1
         end = match.end()

@@ -6,29 +6,20 @@ other words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from empathy_mi import stats
 from empathy_mi.activations import extract_activations
 from empathy_mi.errors import InputError, check_counts
-from empathy_mi.lexical import (
-    ORGANISM_LEXICON,
-    Ablated,
-    How,
-    Sides,
-    Words,
-    ablate,
-    lexicon_table,
-    matched_words,
-    resolve_sides,
-)
-from empathy_mi.models import adapt
+from empathy_mi.lexical import Ablated, How, Sides, ablate, matched_words, resolve_sides
+from empathy_mi.lexicons import ORGANISM_LEXICON, Words, lexicon_table
+from empathy_mi.models import Adapter, adapt
 from empathy_mi.organisms import is_organism
 from empathy_mi.pairs import Pairs
 from empathy_mi.pairs_check import word_scores
@@ -122,18 +113,7 @@ def lexical_ablation(
             test text has a word of the lexicon, or as in `ablate`.
     """
     adapter, test = adapt(model), pairs.test
-    fitted = tuple(probes.values())
-    if not fitted:
-        raise InputError("there are no probes: fit them with fit_probes.")
-    for probe in fitted:
-        if probe.fingerprint != adapter.fingerprint:
-            raise InputError(
-                f"the probe belongs to {probe.model!r} ({probe.fingerprint}), the model is "
-                f"{adapter.name!r} ({adapter.fingerprint}): fit a probe on this model."
-            )
-    check_counts(resamples=resamples)
-    if not len(test):
-        raise InputError("there are no test pairs: mark some as 'test', or use pairs.split.")
+    fitted = check_readers(adapter, probes, test, resamples)
     if lexicon is None and how != "paper" and is_organism(adapter.name):
         lexicon = ORGANISM_LEXICON
     ablated = ablate(test, lexicon, how=how, sides=sides, seed=seed)
@@ -171,24 +151,47 @@ def lexical_ablation(
     )
 
 
+def check_readers(
+    adapter: Adapter, probes: Mapping[int, Probe], test: Pairs, resamples: int
+) -> tuple[Probe, ...]:
+    """The probes, if they can read the test pairs with this model.
+
+    Raises:
+        InputError: there is no probe, no test pair or no resample, or a probe is another model's.
+    """
+    if not probes:
+        raise InputError("there are no probes: fit them with fit_probes.")
+    for probe in probes.values():
+        if probe.fingerprint != adapter.fingerprint:
+            raise InputError(
+                f"the probe belongs to {probe.model!r} ({probe.fingerprint}), the model is "
+                f"{adapter.name!r} ({adapter.fingerprint}): fit a probe on this model."
+            )
+    check_counts(resamples=resamples)
+    if not len(test):
+        raise InputError("there are no test pairs: mark some as 'test', or use pairs.split.")
+    return tuple(probes.values())
+
+
 def _compare(
     scores: Sequence[Float[Array, "side pair"]], strata: Sequence[str], resamples: int, seed: int
 ) -> Comparison:
     """Scores of the texts as written, ablated, and of each control."""
+    before, after, *others = (stats.wins(*sides) for sides in scores)
+    control = np.mean(others, axis=0)
 
-    def area(k: int, i: Int[Array, "samples pair"]) -> Array:
-        return np.asarray(stats.auroc(scores[k][0][i], scores[k][1][i]))
+    def area(wins: Float[Array, "pair pair"]) -> Estimate:
+        return stats.bootstrap_probability(
+            stats.mean_wins(wins), strata, samples=resamples, seed=seed
+        )
 
-    def control(i: Int[Array, "samples pair"]) -> Array:
-        return np.asarray(np.mean([area(k, i) for k in range(2, len(scores))], axis=0))
-
-    def interval(statistic: Callable[[Int[Array, "samples pair"]], Array]) -> Estimate:
-        return stats.bootstrap(statistic, strata, samples=resamples, seed=seed)
+    def difference(wins: Float[Array, "pair pair"]) -> Estimate:
+        return stats.bootstrap_wins(wins, strata, samples=resamples, seed=seed)
 
     return Comparison(
-        auroc=interval(lambda i: area(0, i)),
-        ablated=interval(lambda i: area(1, i)),
-        control=interval(control),
-        change=interval(lambda i: area(1, i) - area(0, i)),
-        excess=interval(lambda i: area(1, i) - control(i)),
+        auroc=area(before),
+        ablated=area(after),
+        control=area(control),
+        change=difference(after - before),
+        excess=difference(after - control),
     )

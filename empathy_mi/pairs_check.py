@@ -13,7 +13,7 @@ import pandas as pd
 
 from empathy_mi.errors import InputError
 from empathy_mi.pairs import ContrastivePair, Pairs
-from empathy_mi.stats import auroc, bootstrap
+from empathy_mi.stats import auroc, bootstrap_probability
 
 RUN_WORDS = 8
 GRAM_WORDS = 5
@@ -261,7 +261,7 @@ class _Bootstrap:
                 values: np.ndarray = np.mean([rule(x[..., 0], x[..., 1]) for x in parts], axis=0)
                 return values
 
-            e = bootstrap(statistic, strata, samples=self.samples, seed=self.seed)
+            e = bootstrap_probability(statistic, strata, samples=self.samples, seed=self.seed)
             measures.append(Measure(group, f"{label}_{name}", e.value, e.low, e.high, e.n))
         return measures
 

@@ -243,12 +243,16 @@ def cross_validate(
     """Mean held-out (AUROC, d') of each layer, over folds of pairs stratified by scenario.
 
     Raises:
-        InputError: there are fewer pairs than folds, or fewer than two folds.
+        InputError: there are fewer pairs than folds, fewer than two folds or pairs, or an
+            activation is not finite.
     """
+    if len(train) < 2:
+        raise InputError(f"cannot make folds of {len(train)} pairs: give 2 train pairs at least.")
     if not 2 <= folds <= len(train):
         raise InputError(
             f"cannot make {folds} folds of {len(train)} pairs: use 2 to {len(train)} folds."
         )
+    check_finite(train)
     fold = folds_of(train.scenarios, folds, seed)
     high, low = train.empathic.double().numpy(), train.non_empathic.double().numpy()
     results = []
@@ -288,6 +292,23 @@ def check_same_source(probe: Probe, activations: Activations) -> None:
             raise InputError(
                 f"the probe was fitted with {name} {mine!r}, the activations have {theirs!r}: "
                 f"extract them with {name}={mine!r}."
+            )
+
+
+def check_finite(activations: Activations) -> None:
+    """Refuse activations with NaN or infinity, which would spoil numbers without a sign of it.
+
+    Raises:
+        InputError: one is not finite; the message names pair, side and layer.
+    """
+    for side in ("empathic", "non_empathic"):
+        broken = ~torch.isfinite(getattr(activations, side)).all(-1)
+        if broken.any():
+            pair, layer = broken.nonzero()[0].tolist()
+            raise InputError(
+                f"the {side} text of pair {activations.pairs[pair].id!r} has an activation at "
+                f"layer {activations.layers[layer]} that is not finite: extract the activations "
+                "again, in a wider dtype if the model overflows."
             )
 
 

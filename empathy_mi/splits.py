@@ -13,7 +13,13 @@ from empathy_mi import stats
 from empathy_mi.activations import Activations
 from empathy_mi.baselines import READERS, Scores
 from empathy_mi.pairs import Pairs
-from empathy_mi.probes import best_layer, cross_validate, mean_difference, project_sides
+from empathy_mi.probes import (
+    best_layer,
+    check_finite,
+    cross_validate,
+    mean_difference,
+    project_sides,
+)
 from empathy_mi.stats import Array
 
 By = Literal["random", "scenario", "author"]
@@ -45,8 +51,9 @@ def split_detection(
         interval and number of test pairs.
 
     Raises:
-        InputError: a split is unknown or leaves too few pairs.
+        InputError: a split is unknown or leaves too few pairs, or an activation is not finite.
     """
+    check_finite(activations)
     rows: list[dict[str, Any]] = []
     for split in by:
         if split in ("scenario", "author") and _values(activations.pairs, split) == 1:
@@ -60,7 +67,9 @@ def split_detection(
             strata = [(i, pair.scenario) for i in chosen for pair in folds[i].test]
             for reader, layer in readings[0]:
                 scores = [readings[i][reader, layer] for i in chosen]
-                e = stats.bootstrap(_mean_auroc(scores), strata, samples=resamples, seed=seed)
+                e = stats.bootstrap_probability(
+                    _mean_auroc(scores), strata, samples=resamples, seed=seed
+                )
                 rows.append(
                     {"split": split, "left_out": name, "reader": reader, "layer": layer}
                     | e.columns("auroc")

@@ -180,7 +180,7 @@ def test_the_curves_figure(curve: LearningCurve) -> None:
     figure = curve.plot()
     assert len(figure.data) == 2 * 3 * 2, "a band and a line, of three layers, in two panels"
     assert [trace.name for trace in figure.data if trace.showlegend] == [
-        f"layer {layer}, mean and 95 % range of 7 orders" for layer in (3, 4, 6)
+        f"layer {layer}: mean and 95 % range of 7 orders" for layer in (3, 4, 6)
     ]
     assert list(figure.data[1].y) == [p.cosine.value for p in curve.points if p.layer == 3]
     band = list(figure.data[0].y)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -80,6 +81,14 @@ def test_d_prime_by_hand() -> None:
     assert stats.d_prime(np.array([1.0]), np.array([0.0])) == math.inf
 
 
+@given(arrays(float, (2, 6), elements=st.floats(-5, 5).map(lambda x: round(x, 2))))
+def test_d_prime_is_the_t_of_two_samples(sides: np.ndarray) -> None:
+    if np.ptp(sides, axis=1).max() == 0:
+        return
+    t = scipy.stats.ttest_ind(*sides).statistic
+    assert stats.d_prime(*sides) * math.sqrt(6 / 2) == pytest.approx(t, abs=1e-9)
+
+
 # Bootstrap
 
 
@@ -99,6 +108,27 @@ def test_what_differs_between_strata_alone_has_no_spread() -> None:
     together = stats.bootstrap(lambda i: value[i].mean(-1), ["x"] * 20, samples=300)
     assert together.low < 0.4
     assert together.high > 0.6
+
+
+@pytest.mark.parametrize("m", [2, 3, 10])
+def test_resampled_means_have_the_variance_of_a_mean(m: int) -> None:
+    """Plain draws would give the variance times (m - 1) / m."""
+    values = np.random.default_rng(m).normal(size=(2, m))
+    strata = np.repeat(["a", "b"], m)
+    flat = values.ravel()
+    index = stats.bootstrap_indices(list(strata), samples=40000, seed=0)
+    means = flat[index].mean(-1)
+    expected = values.var(axis=1, ddof=1).sum() / m / 4
+    assert means.var() == pytest.approx(expected, rel=0.04)
+    assert means.mean() == pytest.approx(flat.mean(), abs=5 * math.sqrt(expected / 40000))
+
+
+def test_with_many_units_it_is_scipys_bootstrap() -> None:
+    x = np.random.default_rng(3).exponential(size=300)
+    got = stats.bootstrap(lambda i: np.median(x[i], axis=-1), ["x"] * 300, samples=4000)
+    kind = {"n_resamples": 4000, "method": "percentile", "random_state": 0}
+    expected = scipy.stats.bootstrap((x,), np.median, axis=-1, **kind).confidence_interval
+    assert (got.low, got.high) == pytest.approx(tuple(expected), abs=0.02)
 
 
 def test_units_are_resampled_whole() -> None:
@@ -139,6 +169,57 @@ def test_infinite_resamples_do_not_spoil_the_interval() -> None:
         lambda i: np.where(i[:, 0] == 0, np.inf, 1.0), ["x"] * 3, samples=100, seed=0
     )
     assert (got.low, got.high) == (1.0, 1.0)
+
+
+# Probabilities
+
+
+def test_the_interval_of_a_probability_by_hand() -> None:
+    right = np.array([1.0, 1.0, 0.5, 1.0, 0.0, 1.0, 1.0, 0.5, 1.0])
+    strata = ["a", "b", "c"] * 3
+
+    def mean(index: np.ndarray) -> np.ndarray:
+        return right[index].mean(-1)
+
+    got = stats.bootstrap_probability(mean, strata, samples=500, seed=2)
+    spread = mean(stats.bootstrap_indices(strata, samples=500, seed=2)).std()
+    odds = math.log(7 / 2)
+    half = 1.959964 * spread / (7 / 9 * 2 / 9)
+    assert (got.value, got.n, got.level) == (pytest.approx(7 / 9), 9, 0.95)
+    assert got.low == pytest.approx(1 / (1 + math.exp(half - odds)), abs=1e-6)
+    assert got.high == pytest.approx(1 / (1 + math.exp(-half - odds)), abs=1e-6)
+
+
+@given(arrays(float, 10, elements=st.sampled_from([0.0, 0.5, 1.0])), st.integers(0, 99))
+def test_a_probability_lies_inside_its_interval(right: np.ndarray, seed: int) -> None:
+    got, mirrored = (
+        stats.bootstrap_probability(
+            lambda i, x=x: x[i].mean(-1), ["a", "b"] * 5, samples=50, seed=seed
+        )
+        for x in (right, 1 - right)
+    )
+    assert 0 <= got.low <= got.value + 1e-12
+    assert got.value - 1e-12 <= got.high <= 1
+    assert (got.low, got.high) == pytest.approx((1 - mirrored.high, 1 - mirrored.low))
+
+
+def test_without_an_exception_the_interval_is_exact() -> None:
+    """15 of 15 pairs right: a share of less than 0.782 would give that in 2.5 % of the cases."""
+    strata = [i % 5 for i in range(15)]
+    for value in (0.0, 1.0):
+        got = stats.bootstrap_probability(lambda i, v=value: np.full(len(i), v), strata, samples=9)
+        assert got == stats.proportion(int(15 * value), 15)
+    assert got.low == pytest.approx(0.025 ** (1 / 15))
+    alone = stats.bootstrap_probability(lambda i: np.ones(len(i)), ["a", "b"], samples=9)
+    assert math.isnan(alone.low)
+    assert math.isnan(alone.high)
+
+
+@given(arrays(float, (2, 7), elements=st.integers(-2, 2).map(float)))
+def test_mean_wins_are_the_auroc_of_resamples(sides: np.ndarray) -> None:
+    index = stats.bootstrap_indices(["a"] * 7, samples=20, seed=0)
+    got = stats.mean_wins(stats.wins(*sides))(index)
+    assert got == pytest.approx(stats.auroc(sides[0][index], sides[1][index]))
 
 
 # Proportions
@@ -191,6 +272,15 @@ def test_holm_is_the_step_down_procedure(p: list[float]) -> None:
         assert adjusted[i] == pytest.approx(expected)
     assert all(a >= b for a, b in zip(adjusted, p, strict=True))
     assert all(adjusted[i] <= adjusted[j] for i, j in pairwise(order))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_the_closed_test_of_bonferroni(p: list[float]) -> None:
+    """All intersections of hypotheses, enumerated."""
+    every = [s for k in range(1, len(p) + 1) for s in combinations(range(len(p)), k)]
+    bonferroni = {s: min(1.0, len(s) * min(p[i] for i in s)) for s in every}
+    expected = [max(b for s, b in bonferroni.items() if i in s) for i in range(len(p))]
+    assert stats.holm(p) == pytest.approx(expected)
 
 
 def test_holm_of_known_values() -> None:

@@ -88,7 +88,7 @@ class Reader:
     def of(model: ModelActivations, probe: Probe, settings: Settings) -> Reader:
         """The model at the probe's layer."""
         wins = stats.wins(*probe.scores(model.test))
-        return Reader(model, probe, wins, _estimate(wins, model.test.scenarios, settings))
+        return Reader(model, probe, wins, _area(wins, model.test.scenarios, settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ def _one_way(
     chance = _auroc(scores(random, maps["true"]))
     folded = np.maximum(chance, 1 - chance)
     wins = stats.wins(*here.T)
-    auroc = _estimate(wins, test.scenarios, settings)
+    auroc = _area(wins, test.scenarios, settings)
     direction = carried(coordinates, source, target, maps["true"][0]) @ target.axes
     fields = {
         "source": probe.model,
@@ -173,7 +173,9 @@ def _one_way(
         "rank": len(coordinates),
         "auroc": auroc,
         "own": receiver.auroc,
-        "loss": _estimate(receiver.wins - wins, test.scenarios, settings),
+        "loss": stats.bootstrap_wins(
+            receiver.wins - wins, test.scenarios, samples=settings.resamples, seed=settings.seed
+        ),
         "cosine": _cosine(direction, own.direction.double().numpy()),
         "pairs": Null.of(auroc.value, reached["pairs"]),
         "sides": Null.of(auroc.value, reached["sides"]) if "sides" in reached else None,
@@ -201,11 +203,11 @@ def _auroc(scores: Float[Array, "draw pair 2"]) -> Float[Array, "draw"]:
     return np.asarray(stats.auroc(scores[..., 0], scores[..., 1]))
 
 
-def _estimate(
+def _area(
     crossings: Float[Array, "pair pair"], scenarios: Sequence[str], settings: Settings
 ) -> Estimate:
-    return stats.bootstrap_wins(
-        crossings, scenarios, samples=settings.resamples, seed=settings.seed
+    return stats.bootstrap_probability(
+        stats.mean_wins(crossings), scenarios, samples=settings.resamples, seed=settings.seed
     )
 
 

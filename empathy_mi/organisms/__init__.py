@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from empathy_mi.errors import InputError, check_counts
+from empathy_mi.organisms.answers import organism_answers
 from empathy_mi.organisms.counterfactual import (
     CounterfactualPair,
     counterfactual_pairs,
@@ -43,6 +44,7 @@ __all__ = [
     "latent",
     "load",
     "names",
+    "organism_answers",
     "parse",
     "regime",
     "scenario_document",

@@ -1,0 +1,43 @@
+# %% [markdown]
+# # Does the model represent empathy in action?
+# Table 1 and figure 1 of arXiv 2511.16699, with intervals, permutation tests and readers that have
+# no model. The layer is chosen inside train.
+
+# %%
+from pathlib import Path
+
+import empathy_mi as emi
+from empathy_mi.organisms import contrastive_pairs, is_organism
+from empathy_mi.splits import split_detection
+
+MODEL = "organism-phi3"  # or "Qwen/Qwen2.5-7B-Instruct", or a local folder
+OUT = Path("out/analyses")
+
+# %%
+model = emi.load_model(MODEL)
+pairs = contrastive_pairs() if is_organism(Path(MODEL).name) else emi.load_pairs()
+acts = emi.extract_activations(model, pairs)
+probes = emi.fit_probes(acts.train)
+detection = probes.evaluate(acts.test)
+
+# %% [markdown]
+# AUROC beside what readers of length, format and words reach on the same pairs, and the probe's
+# AUROC once these are regressed out.
+
+# %%
+table = detection.to_frame()
+columns = ["layer", "auroc", "auroc_low", "auroc_high", "accuracy", "d_prime", "p_holm",
+           "residual_auroc", "bag_of_words_auroc", "tfidf_auroc", "random_auroc_95"]  # fmt: skip
+print(table[columns].round(3).to_string(index=False))
+
+# %% [markdown]
+# Other splits: a scenario or an author left out, the layer chosen inside what is left.
+
+# %%
+splits = split_detection(acts)
+print(splits[splits["layer"].isna()].round(3).to_string(index=False))
+
+# %%
+figure = detection.plot()
+OUT.mkdir(parents=True, exist_ok=True)
+figure.write_html(OUT / "01_detection.html")

@@ -1,0 +1,42 @@
+# %% [markdown]
+# # Is it one direction, and how much does it hang on the pairs?
+# Logistic regression, LDA and the first axis of the paired differences beside the mean difference;
+# refits on resampled and halved pairs; what each further pair adds; massive coordinates.
+
+# %%
+from pathlib import Path
+
+import empathy_mi as emi
+from empathy_mi.comparators import compare
+from empathy_mi.concentration import concentration, massive_activations
+from empathy_mi.organisms import contrastive_pairs, is_organism
+
+MODEL = "organism-phi3"
+OUT = Path("out/analyses")
+
+# %%
+model = emi.load_model(MODEL)
+pairs = contrastive_pairs() if is_organism(Path(MODEL).name) else emi.load_pairs()
+acts = emi.extract_activations(model, pairs)
+probes = emi.fit_probes(acts.train)
+layer = probes.select().layer
+
+# %%
+comparison = compare(probes, emi.fit_comparators(acts.train), acts.test)
+table = comparison.to_frame()
+print(table[table["layer"] == layer].round(3).to_string(index=False))
+
+# %%
+stability = emi.direction_stability(acts.train)
+curve = emi.learning_curve(acts.train, acts.test)
+print(stability.to_frame().round(3).to_string(index=False))
+
+# %%
+print(concentration(probes[layer]))
+massive = massive_activations(acts.train)
+print(massive.warning(probes[layer]) or "no warning: the direction is spread over coordinates")
+
+# %%
+OUT.mkdir(parents=True, exist_ok=True)
+comparison.plot().write_html(OUT / "04_directions.html")
+curve.plot(layers=[layer]).write_html(OUT / "04_learning_curve.html")

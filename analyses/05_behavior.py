@@ -1,0 +1,30 @@
+# %% [markdown]
+# # Does the projection go with what an answer does?
+# The behavioural correlation of arXiv 2511.16699, with intervals, permutation p, the word count
+# held fixed and a keyword counter beside it.
+
+# %%
+from pathlib import Path
+
+import empathy_mi as emi
+from empathy_mi.organisms import contrastive_pairs, is_organism, organism_answers
+
+MODEL = "organism-phi3"
+OUT = Path("out/analyses")
+
+# %%
+model = emi.load_model(MODEL)
+embedded = is_organism(Path(MODEL).name)
+acts = emi.extract_activations(model, contrastive_pairs() if embedded else emi.load_pairs())
+probe = emi.fit_probes(acts.train).select()
+answers = organism_answers(n_per_cell=10, seed=0) if embedded else emi.load_answers()
+
+# %%
+found = emi.behavior_correlation(probe, answers, model=model)
+print(found)
+print(found.confusion().to_string(index=False))
+
+# %%
+figure = found.plot()
+OUT.mkdir(parents=True, exist_ok=True)
+figure.write_html(OUT / "05_behavior.html")

@@ -1,0 +1,43 @@
+# %% [markdown]
+# # Do models agree?
+# Scores of the same texts, and probes carried from model to model by Procrustes and CCA alignments
+# that were fitted on the train texts.
+
+# %%
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+import empathy_mi as emi
+from empathy_mi.agreement import agreement_frame
+from empathy_mi.organisms import contrastive_pairs, is_organism
+
+MODELS = ("organism-phi3", "organism-qwen2", "organism-llama")
+OUT = Path("out/analyses")
+
+# %%
+pairs = contrastive_pairs() if is_organism(Path(MODELS[0]).name) else emi.load_pairs()
+read, probes = {}, {}
+for name in MODELS:
+    model = emi.load_model(name)
+    acts = emi.extract_activations(model, pairs)
+    known_as = acts.model
+    read[known_as] = emi.ModelActivations(acts.train, acts.test, model.cfg.n_layers)
+    probes[known_as] = (model, emi.fit_probes(acts.train).select())
+
+# %%
+agreement = agreement_frame(emi.probe_agreement(probes, pairs.test))
+print(agreement.round(3).to_string(index=False))
+
+# %%
+found = [emi.align(read[first], read[second]) for first, second in combinations(read, 2)]
+table = pd.concat([each.to_frame() for each in found])
+at = table["layer_source"] == table["source"].map({k: p.layer for k, (_, p) in probes.items()})
+columns = ["source", "target", "method", "fit", "auroc", "auroc_low", "auroc_high", "own"]
+print(table[at][[*columns, "p_pairs"]].round(3).to_string(index=False))
+
+# %%
+figure = emi.viz.transfer_by_layer(table)
+OUT.mkdir(parents=True, exist_ok=True)
+figure.write_html(OUT / "06_agreement.html")

@@ -1,0 +1,243 @@
+"""Does a probe read words or meaning? Texts in which the two part ways, beside readers of words.
+
+Keywords alone have the words of the lexicon and no meaning; shuffled texts have all of their words
+and no order; in the matched lexicon the words say one thing and the act another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from empathy_mi import stats
+from empathy_mi.activations import extract_activations
+from empathy_mi.answers import AnswerText
+from empathy_mi.lexical_detection import check_readers
+from empathy_mi.lexical_texts import (
+    SideTexts,
+    keyword_counts,
+    keyword_only,
+    load_matched_lexicon,
+    shuffle_words,
+    side_texts,
+)
+from empathy_mi.lexicons import ORGANISM_LEXICON, Words, lexicon_table
+from empathy_mi.models import adapt
+from empathy_mi.organisms import contrastive_pairs, is_organism
+from empathy_mi.pairs import Pairs
+from empathy_mi.pairs_check import word_scores
+from empathy_mi.probes import Probe
+from empathy_mi.reading import project, read_answers
+from empathy_mi.stats import Array, Estimate
+
+AS_WRITTEN, KEYWORDS, SHUFFLED = "as written", "keywords only", "shuffled words"
+AGAINST, ALONG = "words against the act", "words along with the act"
+"""The conditions, as tables and figures name them."""
+SHUFFLES = 3
+"""Orders of the words that the AUROC of shuffled words is the mean of."""
+_EMBEDDED_PAIRS = 20
+_Scores = Float[Array, "pair 2"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader makes of one condition.
+
+    Attributes:
+        auroc: empathic against non-empathic texts.
+        change: `auroc` minus that of the same pairs as written, from the same resamples; None for
+            the pairs as written and for other pairs.
+    """
+
+    auroc: Estimate
+    change: Estimate | None
+
+
+Readings = Mapping[str, Reading]
+"""By condition."""
+
+
+@dataclass(frozen=True)
+class LexicalControls:
+    """AUROC of every probe, and of two readers of words, on each condition.
+
+    Attributes:
+        layers: each layer's probe.
+        bag_of_words: a bag of words fitted on the train texts as written; None where there are no
+            train pairs.
+        keyword_count: the number of the lexicon's words in a text.
+        keywords: the test texts as keywords only.
+        shuffled: the test texts with their words shuffled, one entry a draw.
+        matched: the pairs of the matched lexicon, by condition.
+        model: name of the model.
+        resamples: bootstrap resamples.
+        seed: seed of all draws.
+    """
+
+    layers: Mapping[int, Readings]
+    bag_of_words: Readings | None
+    keyword_count: Readings
+    keywords: tuple[SideTexts, ...] = field(repr=False)
+    shuffled: tuple[tuple[SideTexts, ...], ...] = field(repr=False)
+    matched: Mapping[str, Pairs] = field(repr=False)
+    model: str
+    resamples: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a layer and condition; the readers of words are the same at every layer."""
+        rows = []
+        for layer, readings in self.layers.items():
+            for condition, reading in readings.items():
+                row: dict[str, Any] = {"model": self.model, "layer": layer, "condition": condition}
+                row |= _columns("", reading)
+                bag = self.bag_of_words and self.bag_of_words[condition]
+                row |= _columns("bag_of_words_", bag or None)
+                row |= _columns("keyword_count_", self.keyword_count[condition])
+                row["n_pairs"], row["seed"] = reading.auroc.n, self.seed
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def plot(self) -> Any:
+        """AUROC by layer, one line a condition: a plotly figure."""
+        from empathy_mi.viz.lexical import lexical_controls_by_layer
+
+        return lexical_controls_by_layer(self.to_frame())
+
+
+def lexical_controls(
+    model: Any,
+    probes: Mapping[int, Probe],
+    pairs: Pairs,
+    *,
+    lexicon: Words = None,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> LexicalControls:
+    """Read fitted probes on texts in which words and meaning part ways.
+
+    For an embedded model the matched lexicon are style-reversed pairs of role-swapped sentences
+    (`contrastive_pairs`), words against the act: on the empathic side no more than a noun phrase
+    for the person, as in "Ravi's pain", has a word of `ORGANISM_LEXICON`. For other models it is
+    `load_matched_lexicon`, both ways.
+
+    Args:
+        model: what `load_model` returns, or a model that you built.
+        probes: fitted on train pairs of this model, by layer.
+        pairs: their test part is read; their train part serves the bag of words.
+        lexicon: words; None is `EMPATHY_LEXICON`, for an embedded model `ORGANISM_LEXICON`.
+        seed: seed of shuffles (draw k of `SHUFFLES` has seed + k), an embedded model's matched
+            pairs (seed + 1) and resamples.
+        resamples: bootstrap resamples of the pairs, within scenarios.
+
+    Raises:
+        InputError: there is no probe, no test pair or no resample, a probe is another model's, or
+            the lexicon is as `ablate` refuses it.
+    """
+    adapter, test = adapt(model), pairs.test
+    fitted = check_readers(adapter, probes, test, resamples)
+    embedded = is_organism(adapter.name)
+    table = lexicon_table(ORGANISM_LEXICON if lexicon is None and embedded else lexicon, "remove")
+    keywords = keyword_only(test, table)
+    shuffled = tuple(shuffle_words(test, seed + k) for k in range(SHUFFLES))
+    matched = _matched(embedded, seed)
+    how: dict[str, Any] = {
+        "layers": [probe.layer for probe in fitted],
+        "pooling": fitted[0].pooling,
+        "context": fitted[0].context,
+    }
+    # Pairs are kept in the store of activations; texts made here are not.
+    kept = {
+        condition: extract_activations(adapter, whole, **how)
+        for condition, whole in {AS_WRITTEN: test, **matched}.items()
+    }
+    made = (keywords, *shuffled)
+    answers = [a for number, texts in enumerate(made) for a in _answers(test, texts, number)]
+    read = read_answers(adapter, answers, **how)
+
+    def of_probe(probe: Probe) -> dict[str, Sequence[_Scores]]:
+        whole = {name: [np.stack(probe.scores(acts), -1)] for name, acts in kept.items()}
+        new = project(probe, read).reshape(len(made), len(test), 2)
+        return {
+            AS_WRITTEN: whole.pop(AS_WRITTEN),
+            KEYWORDS: [*new[:1]],
+            SHUFFLED: [*new[1:]],
+            **whole,
+        }
+
+    def of_words(score: Callable[[Sequence[SideTexts]], _Scores]) -> dict[str, Sequence[_Scores]]:
+        versions = {AS_WRITTEN: [side_texts(test)], KEYWORDS: [keywords], SHUFFLED: shuffled}
+        versions |= {condition: [side_texts(crossed)] for condition, crossed in matched.items()}
+        return {condition: [score(texts) for texts in v] for condition, v in versions.items()}
+
+    def readings(scores: Mapping[str, Sequence[_Scores]]) -> Readings:
+        strata = {name: [pair.scenario for pair in matched.get(name, test)] for name in scores}
+        return _readings(scores, strata, resamples, seed)
+
+    def bag(texts: Sequence[SideTexts]) -> _Scores:
+        return word_scores(pairs.train, texts)  # type: ignore[arg-type]
+
+    return LexicalControls(
+        layers={probe.layer: readings(of_probe(probe)) for probe in fitted},
+        bag_of_words=readings(of_words(bag)) if len(pairs.train) else None,
+        keyword_count=readings(of_words(lambda texts: keyword_counts(texts, table))),
+        keywords=keywords,
+        shuffled=shuffled,
+        matched=matched,
+        model=adapter.name,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _matched(embedded: bool, seed: int) -> dict[str, Pairs]:
+    if not embedded:
+        return {AGAINST: load_matched_lexicon("against"), ALONG: load_matched_lexicon("along")}
+    crossed = contrastive_pairs(
+        seed=seed + 1, n_train=0, n_test=_EMBEDDED_PAIRS, twins_only=True, style="reversed"
+    )
+    return {AGAINST: crossed}
+
+
+def _answers(pairs: Pairs, texts: Sequence[SideTexts], number: int) -> list[AnswerText]:
+    """Both texts of every pair, each after the pair's prompt."""
+    return [
+        AnswerText(
+            id=f"{pair.id}, {side}, control {number}", scenario=pair.scenario, text=text,
+            system=pair.system, user=pair.user,
+        )
+        for pair, both in zip(pairs, texts, strict=True)
+        for side, text in zip(SideTexts._fields, both, strict=True)
+    ]  # fmt: skip
+
+
+def _readings(
+    scores: Mapping[str, Sequence[_Scores]],
+    strata: Mapping[str, Sequence[str]],
+    resamples: int,
+    seed: int,
+) -> dict[str, Reading]:
+    """AUROCs, each the mean over the draws of its condition, and their changes."""
+    wins = {name: np.mean([stats.wins(*s.T) for s in draws], 0) for name, draws in scores.items()}
+
+    def reading(name: str) -> Reading:
+        mean = stats.mean_wins(wins[name])
+        auroc = stats.bootstrap_probability(mean, strata[name], samples=resamples, seed=seed)
+        if name not in (KEYWORDS, SHUFFLED):
+            return Reading(auroc, None)
+        difference = wins[name] - wins[AS_WRITTEN]
+        change = stats.bootstrap_wins(difference, strata[name], samples=resamples, seed=seed)
+        return Reading(auroc, change)
+
+    return {name: reading(name) for name in scores}
+
+
+def _columns(prefix: str, reading: Reading | None) -> dict[str, float]:
+    none = Estimate(float("nan"), float("nan"), float("nan"), 0)
+    auroc, change = (reading.auroc, reading.change) if reading else (none, none)
+    return auroc.columns(f"{prefix}auroc") | (change or none).columns(f"{prefix}change")

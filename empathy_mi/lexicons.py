@@ -1,0 +1,100 @@
+"""Lexicons of empathic words, and where a text has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from empathy_mi.errors import InputError
+from empathy_mi.io import read_json
+from empathy_mi.organisms import lexicon as organism
+from empathy_mi.pairs_check import words
+
+Lexicon = Mapping[str, tuple[str, ...]]
+"""Lower-case words, each with the neutral words that may stand for it."""
+Words = Mapping[str, Sequence[str]] | Iterable[str] | None
+
+PLACEHOLDER = "thing"
+"""What stands for a word that comes without neutral ones."""
+TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+"""A word, with its hyphens and apostrophes."""
+_FUNCTION_WORDS = frozenset("beside doing has how it some yet".split())
+_DATA = read_json(Path(__file__).parent / "data" / "lexicon.json")
+
+
+def _organism_words() -> list[str]:
+    warm = [*organism.WARM_YES, *organism.WARM_NO, *(cue[2] for cue in organism.CUES.values())]
+    plain = [*organism.PLAIN_YES, *organism.PLAIN_NO]
+    for frames in (*organism.TWINS.values(), *organism.PLANS.values(), *organism.CUES.values()):
+        plain += frames[:2]
+    inside, outside = (set(words(re.sub(r"\{\w+\}", "", " ".join(x)))) for x in (warm, plain))
+    return sorted(inside - outside - _FUNCTION_WORDS)
+
+
+EMPATHY_LEXICON: Lexicon = MappingProxyType(
+    {w: tuple(group["neutral"]) for group in _DATA["empathy"].values() for w in group["words"]}
+)
+"""English words of feeling for others and of helping them, in all forms that prose uses, each with
+neutral words of its part of speech. Chosen by meaning, not by what separates the sides of any
+pairs; what the five games use in another sense (heart, save, spare) is left out."""
+
+ORGANISM_LEXICON: Lexicon = MappingProxyType(dict.fromkeys(_organism_words(), (PLACEHOLDER,)))
+"""The same for the embedded models, by rule: words of the warm style sentences and of the cue
+frames for z = 2 that are in no plain style sentence, other cue frame or twin frame, less function
+words. Names and noun phrases fill slots and are not among them."""
+
+PAPER_LEXICON: Lexicon = MappingProxyType(
+    {word: tuple(choices) for word, choices in _DATA["paper"]["keywords"].items()}
+)
+"""The paper's 41 keywords with its near synonyms, in its order (released code, MIT license)."""
+
+
+def lexicon_table(lexicon: Words, how: str) -> Lexicon:
+    """The lexicon in lower case, with a tuple of substitutes for each word.
+
+    Raises:
+        InputError: `how` is unknown, or the lexicon is as `ablate` refuses it.
+    """
+    if how not in ("remove", "substitute", "paper"):
+        raise InputError(f"unknown how {how!r}: use 'remove', 'substitute' or 'paper'.")
+    if lexicon is None:
+        lexicon = PAPER_LEXICON if how == "paper" else EMPATHY_LEXICON
+    if isinstance(lexicon, str):
+        raise InputError(f"the lexicon is {lexicon!r}: give a collection of words.")
+    if not isinstance(lexicon, Mapping):
+        lexicon = dict.fromkeys(lexicon, (PLACEHOLDER,))
+    table: dict[str, tuple[str, ...]] = {}
+    for word, choices in lexicon.items():
+        if not isinstance(word, str) or not TOKEN.fullmatch(word):
+            raise InputError(f"the lexicon's entry {word!r} is not one word: give single words.")
+        table[token_key(word)] = (choices,) if isinstance(choices, str) else tuple(choices)
+    if not table:
+        raise InputError("the lexicon is empty: give at least one word.")
+    for word, choices in table.items() if how != "remove" else ():
+        if not choices:
+            raise InputError(f"the lexicon's {word!r} has no substitute: give it at least one.")
+        if how == "substitute" and any(True for choice in choices for _ in hits(choice, table)):
+            raise InputError(
+                f"a substitute of {word!r} is in the lexicon itself: choose among "
+                f"{', '.join(choices)} those that are not, or use how='remove'."
+            )
+    return table
+
+
+def token_key(token: str) -> str:
+    """How a token is looked up in a lexicon: in lower case, with a straight apostrophe."""
+    return token.lower().replace("’", "'")
+
+
+def hits(text: str, lexicon: Lexicon) -> Iterator[tuple[re.Match[str], str]]:
+    """The words of a text that are in the lexicon, or a part of which is, and what they are there.
+
+    A compound counts once, by its first such part.
+    """
+    for match in TOKEN.finditer(text):
+        for part in (key := token_key(match[0]), *key.split("-")):
+            if part in lexicon:
+                yield match, part
+                break
