@@ -36,6 +36,7 @@ _HOME = {
     "fit_probes": "probes",
     "learning_curve": "stability",
     "lexical_ablation": "lexical_detection",
+    "lexical_controls": "lexical_meaning",
     "load_answers": "answers",
     "load_model": "models",
     "load_pairs": "pairs",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from empathy_mi.errors import InputError as InputError
     from empathy_mi.lexical import ablate as ablate
     from empathy_mi.lexical_detection import lexical_ablation as lexical_ablation
+    from empathy_mi.lexical_meaning import lexical_controls as lexical_controls
     from empathy_mi.models import load_model as load_model
     from empathy_mi.pairs import ContrastivePair as ContrastivePair
     from empathy_mi.pairs import Pairs as Pairs

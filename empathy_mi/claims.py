@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from empathy_mi.baselines import READERS
+from empathy_mi.lexical_meaning import AGAINST, ALONG
 from empathy_mi.splits import CHOSEN
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         "Its threshold from train carries over to held-out pairs.",
         row["accuracy_low"] > 0.5,
         f"Accuracy {row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}].",
+    )
+    parted = [row for row in study.conditions(model) if row["condition"] in (AGAINST, ALONG)]
+    yield Claim(
+        model,
+        "Where words and act part ways it goes by the act.",
+        all(row["auroc_low"] > 0.5 for row in parted),
+        "; ".join(f"{row['condition']}: {_auroc(row)} (N = {row['n_pairs']})" for row in parted)
+        + ".",
     )
     pearson, rubric = (study.rubric(model, name) for name in ("pearson", "spearman"))
     keywords = study.rubric(model, "spearman", "keywords")

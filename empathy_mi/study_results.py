@@ -61,6 +61,11 @@ class StudyResult:
             if (row["split"], row["left_out"], row["reader"]) == ("scenario", "mean", reader)
         )
 
+    def conditions(self, model: str) -> list[dict[str, Any]]:
+        """The selected layer's probe on each of the lexical controls."""
+        rows = self.records[model]["lexical"]["controls"]
+        return [row for row in rows if row["layer"] == self.selected(model)]
+
     def rubric(self, model: str, measure: str, predictor: str = "projection") -> dict[str, Any]:
         """One correlation with the rubric scores of answers; see `BehaviorCorrelation`."""
         return next(

@@ -16,6 +16,7 @@ from empathy_mi.concentration import concentration, massive_activations
 from empathy_mi.dose import dose_response
 from empathy_mi.io import file_digest
 from empathy_mi.lexical_detection import lexical_ablation
+from empathy_mi.lexical_meaning import lexical_controls
 from empathy_mi.models import Adapter
 from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.organisms.answers import organism_answers
@@ -94,9 +95,10 @@ def stages_of(
     def directions(record: Record) -> dict[str, Any]:
         return _directions(activations(), probes(), config.seed)
 
-    def lexical(record: Record) -> list[dict[str, Any]]:
-        found = lexical_ablation(adapter, probes(), pairs.test, seed=config.seed)
-        return as_rows(found.to_frame())
+    def lexical(record: Record) -> dict[str, Any]:
+        ablated = lexical_ablation(adapter, probes(), pairs.test, seed=config.seed)
+        controls = lexical_controls(adapter, probes(), pairs, seed=config.seed)
+        return {"ablation": as_rows(ablated.to_frame()), "controls": as_rows(controls.to_frame())}
 
     def rubric(record: Record) -> dict[str, Any]:
         found = behavior_correlation(

@@ -55,7 +55,8 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         "rubric": stacked(lambda r: r["rubric"]["measures"]),
         "rubric_answers": stacked(lambda r: r["rubric"]["answers"]),
         "rubric_confusion": stacked(lambda r: r["rubric"]["confusion"]),
-        "lexical_ablation": stacked(lambda r: r["lexical"]),
+        "lexical_ablation": stacked(lambda r: r["lexical"]["ablation"]),
+        "lexical_controls": stacked(lambda r: r["lexical"]["controls"]),
         "text_baselines": stacked(lambda r: r["text"]),
         "behavior": stacked(lambda r: r.get("behavior", [])),
         "truth_probes": stacked(lambda r: r.get("truth", {}).get("probes", [])),
@@ -182,7 +183,8 @@ def _headline(study: StudyResult, success: pd.DataFrame) -> pd.DataFrame:
             found = study.rubric(model, measure, predictor)
             row |= {f"{name}{end}": found[f"value{end}"] for end in ENDS}
         row["n_answers"] = found["n"]
-        ablated = next(r for r in study.records[model]["lexical"] if r["layer"] == layer)
+        ablations = study.records[model]["lexical"]["ablation"]
+        ablated = next(r for r in ablations if r["layer"] == layer)
         row |= {f"ablated_auroc{end}": ablated[f"ablated{end}"] for end in ENDS}
         steered = success[(success["model"] == model) & (success["layer"] == layer)]
         for direction in DIRECTIONS:

@@ -112,7 +112,7 @@ def test_the_headline_has_a_column_a_model(study: StudyResult, page: str) -> Non
         found = study.layer(model, layer)
         assert shown["layer, chosen inside train"][place] == str(layer)
         assert shown["AUROC on held-out pairs"][place] == interval(found, "auroc")
-        (ablated,) = [r for r in study.records[model]["lexical"] if r["layer"] == layer]
+        (ablated,) = [r for r in study.records[model]["lexical"]["ablation"] if r["layer"] == layer]
         assert shown["AUROC without empathic words"][place] == interval(ablated, "ablated")
         assert shown["samples (scenario x sample)"][place] == str(SCENARIOS * CONFIG.samples)
 
@@ -153,6 +153,24 @@ def test_without_empathic_words_at_the_selected_layers(study: StudyResult, page:
     assert rows[0][head.index("auroc")] == interval(
         study.layer(rows[0][0], int(rows[0][1])), "auroc"
     )
+
+
+def test_words_or_meaning_at_the_selected_layers(study: StudyResult, page: str) -> None:
+    head, *rows = rows_of(page, "<h3>Words or meaning?</h3>")
+    assert head == [
+        "model", "layer", "condition", "probe", "bag of words", "keyword count", "n pairs",
+    ]  # fmt: skip
+    conditions = ["as written", "keywords only", "shuffled words", "words against the act"]
+    assert [row[:3] for row in rows] == [
+        [model, str(study.selected(model)), condition]
+        for model in DEFAULT_MODELS
+        for condition in conditions
+    ]
+    found = study.conditions(DEFAULT_MODELS[0])
+    assert [row[3] for row in rows[:4]] == [interval(row, "auroc") for row in found]
+    against = [c for c in study.claims if "part ways" in c.statement]
+    assert [c.model for c in against] == list(DEFAULT_MODELS)
+    assert against[0].holds == (found[3]["auroc_low"] > 0.5)
 
 
 def test_the_agreement_of_every_two_models(study: StudyResult, page: str) -> None:
@@ -329,10 +347,10 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 
 def test_every_figure_has_a_place_of_its_own(page: str) -> None:
     figures = Seen(page).figures
-    # detection, cosines, learning curve, alignment, the listener; answers by model; doses by model
-    # and layer; probes and patches against the truth
+    # detection, lexical controls, cosines, learning curve, alignment, the listener; answers by
+    # model; doses by model and layer; probes and patches against the truth
     models = len(DEFAULT_MODELS)
-    assert len(figures) == len(set(figures)) == 5 + models + models * len(LAYERS) + 2
+    assert len(figures) == len(set(figures)) == 6 + models + models * len(LAYERS) + 2
     drawn = re.findall(r'Plotly\.newPlot\(\s*"([^"]*)"', page)
     assert drawn == figures
 

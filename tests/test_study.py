@@ -43,7 +43,7 @@ TABLES = (
     "headline", "claims", "truth", "detection", "detection_by_layer", "detection_splits",
     "selection", "scores", "agreement", "alignment", "comparators", "stability",
     "learning_curve", "concentration", "rubric", "rubric_answers", "rubric_confusion",
-    "lexical_ablation", "text_baselines", "behavior",
+    "lexical_ablation", "lexical_controls", "text_baselines", "behavior",
     "truth_probes", "truth_patching", "truth_off_task", "success", "success_by_scenario",
     "dose_response", "dose_response_by_scenario", "answers",
 )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from empathy_mi.baselines import READERS
 from empathy_mi.dose_results import Answer, DoseResponse
+from empathy_mi.lexical_meaning import AGAINST
 from empathy_mi.splits import CHOSEN
 from empathy_mi.study_results import StudyResult
 from empathy_mi.verdicts import Verdict
@@ -120,6 +121,14 @@ def rubric_rows(r: float = 0.7, more: float = 0.5, p: float = 0.001) -> list[dic
     ]  # fmt: skip
 
 
+def part_row(auroc: float) -> dict[str, Any]:
+    """The probe on pairs whose words go against the act."""
+    return {
+        "layer": 3, "condition": AGAINST, "auroc": auroc, "auroc_low": auroc - 0.1,
+        "auroc_high": auroc + 0.1, "n_pairs": 20,
+    }  # fmt: skip
+
+
 def study(
     model: str = PHI3,
     *doses: DoseResponse,
@@ -147,6 +156,7 @@ def study(
             ],
         },
         "text": [{"name": n, "value": text, "low": text, "high": text, "n": 15} for n in measures],
+        "lexical": {"controls": [part_row(parts.get("against", 0.8))]},
         "rubric": {"measures": parts.get("rubric", rubric_rows())},
         "behavior": parts.get("behavior", []),
         "truth": {
@@ -183,7 +193,7 @@ def verdicts(found: StudyResult, method: str) -> list[Verdict]:
 def test_claims_of_detection(values: dict[str, Any], text: float, failing: list[int]) -> None:
     claims = study(text=text, detection=detection_row(**values)).claims
     assert [i for i, claim in enumerate(claims) if not claim.holds] == failing
-    assert len(claims) == 5 + 2
+    assert len(claims) == 5 + 3
     assert claims[0].statement == (
         "The probe of layer 3, chosen inside train, detects held-out pairs."
     )
@@ -224,7 +234,7 @@ def test_the_words_are_beaten_with_a_scenario_left_out_too(words: float, holds: 
 def test_steering(probe: Shares, random: Shares, claimed: list[bool], agreeing: list[bool]) -> None:
     """Broken texts are no help above 0 and no refusal below it."""
     found = study(PHI3, dose(PHI3, probe, random))
-    assert [claim.holds for claim in found.claims[7:]] == claimed
+    assert [claim.holds for claim in found.claims[8:]] == claimed
     said = verdicts(found, "steering")
     assert [v.agrees for v in said] == agreeing
     assert [v.method for v in said] == [
@@ -344,6 +354,14 @@ def test_facts_recalled_at_either_end() -> None:
     assert said[0].found.startswith("0.500 [0.400, 0.600] against 0.900")
 
 
+@pytest.mark.parametrize(("auroc", "holds"), [(0.8, True), (0.55, False), (0.2, False)])
+def test_claim_of_words_against_the_act(auroc: float, holds: bool) -> None:
+    claim = study(against=auroc).claims[5]
+    assert claim.statement == "Where words and act part ways it goes by the act."
+    assert claim.holds == holds
+    assert claim.evidence.startswith(f"words against the act: AUROC {auroc:.3f}")
+
+
 @pytest.mark.parametrize(
     ("rows", "holding"),
     [
@@ -354,7 +372,7 @@ def test_facts_recalled_at_either_end() -> None:
     ],
 )
 def test_claims_of_answers(rows: list[dict[str, Any]], holding: list[bool]) -> None:
-    claims = study(rubric=rows).claims[5:7]
+    claims = study(rubric=rows).claims[6:8]
     assert [claim.holds for claim in claims] == holding
     assert "(N = 45 answers)" in claims[0].evidence
 
@@ -362,5 +380,5 @@ def test_claims_of_answers(rows: list[dict[str, Any]], holding: list[bool]) -> N
 def test_a_model_whose_latent_is_not_known_gets_claims_and_no_verdict() -> None:
     found = study("Qwen/Qwen2.5-7B-Instruct", dose("Qwen/Qwen2.5-7B-Instruct"))
     assert found.verdicts == ()
-    assert len(found.claims) == 5 + 2 + 3
+    assert len(found.claims) == 5 + 3 + 3
     assert {c.model for c in found.claims} == {"Qwen/Qwen2.5-7B-Instruct"}

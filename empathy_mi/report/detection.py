@@ -9,7 +9,7 @@ import pandas as pd
 from empathy_mi.claims import BASELINES
 from empathy_mi.report.html import figure, folded, table, with_intervals
 from empathy_mi.splits import CHOSEN
-from empathy_mi.viz import auroc_by_layer
+from empathy_mi.viz import auroc_by_layer, lexical_controls_by_layer
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
@@ -59,12 +59,32 @@ def detection(study: StudyResult) -> str:
     lexical = lexical[lexical["layer"] == lexical["model"].map(chosen)]
     shown = ["model", "layer", "auroc", "ablated", "control", "excess", "replacements"]
     parts.append(table(with_intervals(lexical)[shown]))
+    controls = tables["lexical_controls"]
+    parts += [
+        "<h3>Words or meaning?</h3><p class='note'>The same probes on the lexicon's words alone, "
+        "on all words in random order, and on pairs in which the words say one thing and the act "
+        "another, beside a bag of words fitted on the same train pairs and a count of the "
+        "lexicon's words. At the selected layers.</p>",
+        table(_by_condition(controls[controls["layer"] == controls["model"].map(chosen)])),
+        figure(lexical_controls_by_layer(controls), "lexical"),
+    ]
     parts.append("<h3>What the texts give away without a model</h3>")
     named = ["baseline", "auroc", "n"]
     text = with_intervals(text)[["model", *named]]
     shared = text.groupby(named, sort=False)["model"].agg(", ".join).reset_index()
     parts.append(table(shared[["model", *named]]))
     return "".join(parts)
+
+
+def _by_condition(controls: pd.DataFrame) -> pd.DataFrame:
+    """The probe's AUROC and those of readers of words, one row a model and condition."""
+    readers = {
+        "auroc": "probe",
+        "bag_of_words_auroc": "bag of words",
+        "keyword_count_auroc": "keyword count",
+    }
+    shown = ["model", "layer", "condition", *readers, "n_pairs"]
+    return with_intervals(controls)[shown].rename(columns=readers)
 
 
 def _by_split(splits: pd.DataFrame) -> pd.DataFrame:

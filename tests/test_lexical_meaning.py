@@ -18,7 +18,7 @@ from empathy_mi.activations import extract_activations
 from empathy_mi.answers import load_answers
 from empathy_mi.errors import InputError
 from empathy_mi.lexical import ablate
-from empathy_mi.lexical_controls import (
+from empathy_mi.lexical_meaning import (
     AGAINST,
     ALONG,
     AS_WRITTEN,
@@ -295,7 +295,7 @@ def crossed(words: str = "against") -> Pairs:
 @pytest.fixture(scope="module", autouse=True)
 def _short() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("empathy_mi.lexical_controls.load_matched_lexicon", crossed)
+        patch.setattr("empathy_mi.lexical_meaning.load_matched_lexicon", crossed)
         yield
 
 
