@@ -13,9 +13,11 @@ __version__ = "0.1.0"
 _HOME = {
     "Activations": "activations",
     "Alignment": "alignment",
+    "Calibration": "calibration",
     "ContrastivePair": "pairs",
     "Detection": "detection",
     "DoseResponse": "dose_results",
+    "Edit": "edits",
     "InputError": "errors",
     "ModelActivations": "alignment",
     "Pairs": "pairs",
@@ -27,13 +29,17 @@ _HOME = {
     "StudyResult": "study_results",
     "ablate": "lexical",
     "align": "alignment",
+    "alpha_units": "strength",
     "behavior_correlation": "behavior",
+    "calibrate": "calibration",
     "check_pairs": "pairs_check",
     "direction_stability": "stability",
     "dose_response": "dose",
+    "equal_dose": "calibration",
     "extract_activations": "activations",
     "fit_comparators": "comparators",
     "fit_probes": "probes",
+    "kl_by_alpha": "strength",
     "learning_curve": "stability",
     "lexical_ablation": "lexical_detection",
     "lexical_controls": "lexical_meaning",
@@ -44,6 +50,7 @@ _HOME = {
     "probe_agreement": "agreement",
     "random_vectors": "steering",
     "run_study": "study",
+    "steer": "edits",
 }
 _MODULES = ("models", "organisms", "stats", "viz")
 
@@ -62,10 +69,15 @@ if TYPE_CHECKING:
     from empathy_mi.alignment import align as align
     from empathy_mi.answers import load_answers as load_answers
     from empathy_mi.behavior import behavior_correlation as behavior_correlation
+    from empathy_mi.calibration import Calibration as Calibration
+    from empathy_mi.calibration import calibrate as calibrate
+    from empathy_mi.calibration import equal_dose as equal_dose
     from empathy_mi.comparators import fit_comparators as fit_comparators
     from empathy_mi.detection import Detection as Detection
     from empathy_mi.dose import dose_response as dose_response
     from empathy_mi.dose_results import DoseResponse as DoseResponse
+    from empathy_mi.edits import Edit as Edit
+    from empathy_mi.edits import steer as steer
     from empathy_mi.errors import InputError as InputError
     from empathy_mi.lexical import ablate as ablate
     from empathy_mi.lexical_detection import lexical_ablation as lexical_ablation
@@ -84,6 +96,8 @@ if TYPE_CHECKING:
     from empathy_mi.stability import learning_curve as learning_curve
     from empathy_mi.steering import SteeringVector as SteeringVector
     from empathy_mi.steering import random_vectors as random_vectors
+    from empathy_mi.strength import alpha_units as alpha_units
+    from empathy_mi.strength import kl_by_alpha as kl_by_alpha
     from empathy_mi.study import run_study as run_study
     from empathy_mi.study_config import StudyConfig as StudyConfig
     from empathy_mi.study_results import StudyResult as StudyResult

@@ -1,35 +1,35 @@
-"""Is steered text still text? Degeneration metrics and likelihood under the unsteered model."""
+"""What the unsteered model makes of a text: its likelihood, and its projection on a direction."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from empathy_mi.generation import prefill_shared
-from empathy_mi.models import Adapter
+from empathy_mi.hooks import resid_post
+from empathy_mi.models import Adapter, Cache
 from empathy_mi.tokens import by_length, pad, pad_id
 
 
-def distinct_ratio(text: str) -> float:
-    """Distinct words over words, in [0, 1]; 0 for an empty text."""
-    words = text.lower().split()
-    return len(set(words)) / len(words) if words else 0.0
+@dataclass(frozen=True)
+class Reading:
+    """What the unsteered model makes of one completion; NaN for an empty one.
 
+    Attributes:
+        nll: mean nats a token; exp(nll) is the perplexity.
+        projection: mean over the tokens of the residual's projection on a direction; NaN where
+            none was given.
+    """
 
-def repetition(text: str, n: int = 4) -> float:
-    """Share of word n-grams that occurred before in the text, in [0, 1]; loops approach 1."""
-    words = text.lower().split()
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
-def paper_coherent(text: str) -> bool:
-    """The paper's rule: at least 50 characters, 10 words, and 30 % distinct words."""
-    words = text.lower().split()
-    return len(text) >= 50 and len(words) >= 10 and distinct_ratio(text) >= 0.3
+    nll: float
+    projection: float
 
 
 def kl_divergence(
@@ -40,7 +40,6 @@ def kl_divergence(
     return (p.exp() * (p - q)).sum(-1)
 
 
-@torch.no_grad()
 def negative_log_likelihood(
     adapter: Adapter,
     prompts: Sequence[Sequence[int]],
@@ -48,7 +47,22 @@ def negative_log_likelihood(
     *,
     max_tokens: int = 8192,
 ) -> list[float]:
-    """Mean nats per completion token under the unsteered model; NaN for an empty completion.
+    """Mean nats per completion token under the unsteered model; see `read_completions`."""
+    found = read_completions(adapter, prompts, completions, max_tokens=max_tokens)
+    return [reading.nll for reading in found]
+
+
+@torch.no_grad()
+def read_completions(
+    adapter: Adapter,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    *,
+    direction: Float[Tensor, "d"] | None = None,
+    layer: int = 0,
+    max_tokens: int = 8192,
+) -> list[Reading]:
+    """Likelihood of completions under the unsteered model, and their projection, in one pass.
 
     The prompt is context and is not counted; equal prompts of a batch are read once.
 
@@ -56,9 +70,11 @@ def negative_log_likelihood(
         adapter: the model, without hooks.
         prompts: token ids of each prompt.
         completions: token ids of each completion.
+        direction: unit direction to project on; None for none.
+        layer: block whose output is projected.
         max_tokens: token budget of one forward pass, whose logits are held all at once.
     """
-    result = [float("nan")] * len(prompts)
+    result = [Reading(math.nan, math.nan)] * len(prompts)
     rows = [i for i in range(len(prompts)) if completions[i]]
     if not rows:
         return result
@@ -69,12 +85,47 @@ def negative_log_likelihood(
         first, cache = prefill_shared(adapter, [prompts[i] for i in chosen])
         batch = pad([completions[i] for i in chosen], fill, side="right")
         tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
-        after = adapter.extend(tokens, mask, cache)[:, :-1]
-        logits = torch.cat([first[:, None], after], dim=1).float()
-        losses = torch.nn.functional.cross_entropy(
-            logits.transpose(1, 2), tokens, reduction="none"
-        ).double()
-        means = (losses * mask).sum(1) / mask.sum(1)
-        for i, mean in zip(chosen, means.tolist(), strict=True):
-            result[i] = mean
+        seen: list[Tensor] = []
+        hooks = [] if direction is None else [_projecting(direction, layer, seen)]
+        losses = token_losses(adapter, tokens, mask, first, cache, hooks=hooks)
+        along = seen[0] if seen else torch.full_like(losses, math.nan)
+        counts = mask.sum(1)
+        nll = (losses * mask).sum(1) / counts
+        projection = (along * mask).sum(1) / counts
+        for i, *values in zip(chosen, nll.tolist(), projection.tolist(), strict=True):
+            result[i] = Reading(*values)
     return result
+
+
+def token_losses(
+    adapter: Adapter,
+    tokens: Int[Tensor, "row pos"],
+    mask: Int[Tensor, "row pos"],
+    first: Float[Tensor, "row vocab"],
+    cache: Cache,
+    *,
+    hooks: Sequence[tuple[str, Any]] = (),
+) -> Float[Tensor, "row pos"]:
+    """Nats of each token of right-padded continuations, float64.
+
+    Args:
+        adapter: the model.
+        tokens: the continuations.
+        mask: 1 at their tokens.
+        first: logits before the first of them.
+        cache: what was read before them.
+        hooks: run while they are read.
+    """
+    with adapter.model.hooks(fwd_hooks=list(hooks)) if hooks else nullcontext():
+        after = adapter.extend(tokens, mask, cache)[:, :-1]
+    logits = torch.cat([first[:, None], after], dim=1).float()
+    return torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), tokens, reduction="none"
+    ).double()
+
+
+def _projecting(direction: Float[Tensor, "d"], layer: int, seen: list[Tensor]) -> tuple[str, Any]:
+    def hook_fn(residual: Float[Tensor, "row pos d"], hook: Any) -> None:
+        seen.append((residual.float() @ direction.to(residual.device).float()).double())
+
+    return resid_post(layer), hook_fn

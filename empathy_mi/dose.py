@@ -1,36 +1,24 @@
-"""Dose-response: what the model does as alpha grows, beside random directions of equal length."""
+"""Dose-response: what the model does as alpha grows, beside directions of equal length."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi.coherence import (
-    distinct_ratio,
-    kl_divergence,
-    negative_log_likelihood,
-    repetition,
-)
+from empathy_mi.coherence import Reading, kl_divergence, read_completions
+from empathy_mi.degeneration import distinct, repetition
 from empathy_mi.dose_results import Answer, DoseResponse
-from empathy_mi.errors import InputError, check_counts
-from empathy_mi.generation import check_settings, generate, no_hooks, noise
-from empathy_mi.models import adapt
-from empathy_mi.outcomes import Outcome, Scorer
+from empathy_mi.errors import check_counts
+from empathy_mi.generation import Generated, check_settings, generate, no_hooks, noise
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.outcomes import Outcome, Scorer, get_scorer
 from empathy_mi.prompts import Prompt, scenario_prompts, scorer_for
-from empathy_mi.steering import (
-    Positions,
-    SteeringVector,
-    check_alphas,
-    check_positions,
-    check_vector,
-    random_vectors,
-    shift,
-)
-from empathy_mi.tokens import encode_prompt
+from empathy_mi.steering import Positions, SteeringVector, check_positions, check_vector, shift
+from empathy_mi.sweep import PROBE, Row, deltas, plan_sweep, with_shared
 
 PAPER_ALPHAS = (-20.0, -10.0, -5.0, -3.0, 0.0, 3.0, 5.0, 10.0, 20.0)
 """The strengths of arXiv 2511.16699."""
@@ -45,14 +33,16 @@ def dose_response(
     alphas: Sequence[float] = PAPER_ALPHAS,
     samples: int = 5,
     controls: int = 3,
+    others: Sequence[SteeringVector] = (),
+    prompted: bool = True,
     positions: Positions = "response",
     temperature: float = 0.7,
     max_new_tokens: int = 80,
     batch_rows: int = 512,
-    scorer: Scorer | None = None,
+    scorer: Scorer | str | None = None,
     seed: int = 0,
 ) -> DoseResponse:
-    """Steer at one layer with every alpha, and with random directions of the same lengths.
+    """Steer at one layer with every alpha, and with control directions of the same lengths.
 
     All directions, alphas and samples are rows of one batch. A sample has the same prompt and the
     same sampling noise at every alpha, so that alphas are compared within samples.
@@ -65,82 +55,71 @@ def dose_response(
         alphas: raw strengths, in residual units.
         samples: answers per scenario and alpha.
         controls: number of random directions.
+        others: further directions of this layer, such as `shuffled_vectors`; those that differ
+            in a number at the end of their names are pooled.
+        prompted: whether to add the prompt baseline: the prompts with a system prompt that asks
+            for empathy, and with one that asks for the task, unsteered.
         positions: where alpha is added.
         temperature: of the sampling.
         max_new_tokens: limit of an answer.
         batch_rows: most rows in a batch; lower it when memory is short.
-        scorer: counts an answer; None is the action line for an embedded model and the paper's
-            word counts for any other.
+        scorer: counts an answer, a function or a name in `outcomes.SCORERS`; None is the action
+            line for an embedded model and the paper's word counts for any other.
         seed: seed of prompts, noise and controls.
 
     Raises:
-        InputError: an alpha is not finite, the vector is another model's, a scenario is unknown,
-            a prompt occurs twice, or a number is too small.
+        InputError: an alpha is not finite, a vector is another model's, two directions have one
+            name, a scenario or scorer is unknown, a prompt occurs twice, or a number is too small.
     """
     adapter = adapt(model)
     check_vector(vector, adapter)
-    check_alphas(alphas)
     check_positions(positions)
     check_counts(samples=samples)
-    check_counts(0, controls=controls)
-    strengths = sorted({float(a) for a in alphas})
+    count = get_scorer(scorer_for(adapter.name) if scorer is None else scorer)
     if prompts is None:
         prompts = scenario_prompts(adapter.name, scenarios, samples, seed=seed)
-    _check_prompts(prompts)
-    count = scorer or scorer_for(adapter.name)
-    tokenizer = adapter.tokenizer
-    encoded = [encode_prompt(tokenizer, p.user, p.system) for p in prompts]
+    sweep = plan_sweep(
+        adapter, vector, prompts, alphas=alphas, controls=controls, others=others,
+        prompted=prompted, seed=seed,
+    )  # fmt: skip
+    rows = sweep.rows
+    ids = [row.ids for row in rows]
     check_settings(
         adapter,
-        encoded,
+        ids,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         batch_rows=batch_rows,
     )
-    directions = (replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed))
-    # Without steering all directions are one: the answers at alpha 0 are written once.
-    rows = [
-        _Row(direction, alpha, prompt, ids)
-        for direction in directions
-        for alpha in strengths
-        for prompt, ids in zip(prompts, encoded, strict=True)
-        if alpha != 0.0 or direction is directions[0]
-    ]
 
     def hooks(part: Tensor) -> list[tuple[str, Any]]:
-        deltas = [rows[i].alpha * rows[i].direction.direction for i in part.tolist()]
-        return [shift(torch.stack(deltas).to(adapter.device), vector.layer, positions)]
+        added = deltas(rows, part.tolist()).to(adapter.device)
+        return [shift(added, vector.layer, positions)]
 
-    ids = [row.ids for row in rows]
-    labels = [f"{row.prompt.scenario} {row.prompt.sample}" for row in rows]
     written = generate(
         adapter,
         ids,
         max_new_tokens=max_new_tokens,
-        uniforms=noise(seed, labels, max_new_tokens),
+        uniforms=noise(seed, [f"{row.prompt.scenario} {row.prompt.sample}" for row in rows],
+                       max_new_tokens),
         temperature=temperature,
         prefill_hooks=None if positions == "response" else hooks,
         decode_hooks=hooks if positions != "prompt" else no_hooks,
         batch_rows=batch_rows,
         label=f"steering layer {vector.layer}",
-    )
-    nll = negative_log_likelihood(adapter, ids, written.ids)
-    plain = generate(adapter, encoded, max_new_tokens=1, batch_rows=batch_rows).first_logits
-    place = {_unit(prompt): i for i, prompt in enumerate(prompts)}
-    before = plain[[place[_unit(row.prompt)] for row in rows]]
-    kl = kl_divergence(written.first_logits, before).clamp(min=0).tolist()
+    )  # fmt: skip
+    readings = read_completions(
+        adapter, [row.plain for row in rows], written.ids, direction=vector.direction,
+        layer=vector.layer,
+    )  # fmt: skip
+    unsteered = _unsteered_logits(adapter, rows, written, batch_rows)
+    kl = kl_divergence(written.first_logits, unsteered).clamp(min=0).tolist()
     answers = [
-        _answer(row, text, count(text), nll[i], kl[i], written.finished[i])
+        _answer(row, vector.layer, text, count(text), readings[i], kl[i], written.finished[i])
         for i, (row, text) in enumerate(zip(rows, written.texts, strict=True))
     ]
-    unsteered = [answer for answer in answers if answer.alpha == 0.0]
-    answers += [
-        replace(answer, direction=direction.name)
-        for direction in directions[1:]
-        for answer in unsteered
-    ]
     return DoseResponse(
-        answers=tuple(answers),
+        answers=with_shared(answers, sweep.directions),
         model=adapter.name,
         layer=vector.layer,
         norm=vector.norm,
@@ -150,37 +129,34 @@ def dose_response(
     )
 
 
-@dataclass(frozen=True)
-class _Row:
-    """What one answer is written from."""
-
-    direction: SteeringVector
-    alpha: float
-    prompt: Prompt
-    ids: list[int]
-
-
-def _unit(prompt: Prompt) -> tuple[str, int]:
-    return prompt.scenario, prompt.sample
-
-
-def _check_prompts(prompts: Sequence[Prompt]) -> None:
-    seen: set[tuple[str, int]] = set()
-    for prompt in prompts:
-        if _unit(prompt) in seen:
-            raise InputError(
-                f"two prompts are sample {prompt.sample} of scenario {prompt.scenario!r}: "
-                "number the samples of a scenario."
-            )
-        seen.add(_unit(prompt))
+def _unsteered_logits(
+    adapter: Adapter, rows: Sequence[Row], written: Generated, batch_rows: int
+) -> Float[Tensor, "row vocab"]:
+    """Logits of the first generated token without steering and instruction, for each row."""
+    known = {
+        row.unit: written.first_logits[i]
+        for i, row in enumerate(rows)
+        if row.alpha == 0.0 and row.direction == PROBE
+    }
+    if not known:  # alpha 0 is not among the strengths
+        plain = {row.unit: row.plain for row in rows}
+        first = generate(adapter, [*plain.values()], max_new_tokens=1, batch_rows=batch_rows)
+        known = dict(zip(plain, first.first_logits, strict=True))
+    return torch.stack([known[row.unit] for row in rows])
 
 
 def _answer(
-    row: _Row, text: str, outcome: Outcome, nll: float, kl: float, finished: bool
+    row: Row,
+    layer: int,
+    text: str,
+    outcome: Outcome,
+    reading: Reading,
+    kl: float,
+    finished: bool,
 ) -> Answer:
     return Answer(
-        direction=row.direction.name,
-        layer=row.direction.layer,
+        direction=row.direction,
+        layer=layer,
         scenario=row.prompt.scenario,
         sample=row.prompt.sample,
         alpha=row.alpha,
@@ -188,9 +164,10 @@ def _answer(
         empathic=outcome.empathic,
         coherent=outcome.coherent,
         score=outcome.score,
-        distinct=distinct_ratio(text),
+        distinct=distinct(text),
         repetition=repetition(text),
-        nll=nll,
+        nll=reading.nll,
+        projection=reading.projection,
         kl=kl,
         finished=finished,
     )

@@ -3,64 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from empathy_mi import stats
+from empathy_mi.dose_answers import Answer as Answer
+from empathy_mi.dose_answers import answer_of, row_of, with_nan, without_nan
+from empathy_mi.dose_cells import COHERENT_SHARE as COHERENT_SHARE
+from empathy_mi.dose_cells import (
+    Cells,
+    Convention,
+    cells_of,
+    check_success,
+    group_of,
+    success_share,
+)
 from empathy_mi.errors import InputError
+from empathy_mi.outcomes import Scorer, get_scorer
 from empathy_mi.stats import Estimate
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Convention = Literal["paper", "strict"]
-COHERENT_SHARE = 0.8
-"""The strict convention asks for this share of coherent texts at an alpha."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One generated answer and how it was counted.
-
-    Attributes:
-        direction: "probe" for the vector under test, or "random 0" and so on for a control.
-        layer: block whose output was steered.
-        scenario: id of the scenario.
-        sample: number of the sample; it fixes prompt and sampling noise over all alphas.
-        alpha: raw strength.
-        text: what the model wrote.
-        empathic: whether it counts as empathic.
-        coherent: whether it counts as coherent.
-        score: rubric score, or None.
-        distinct: distinct words over words.
-        repetition: share of repeated word 4-grams.
-        nll: mean nats a token under the unsteered model.
-        kl: KL from the unsteered distribution of the first generated token, in nats.
-        finished: whether it ended by itself.
-    """
-
-    direction: str
-    layer: int
-    scenario: str
-    sample: int
-    alpha: float
-    text: str
-    empathic: bool
-    coherent: bool
-    score: int | None
-    distinct: float
-    repetition: float
-    nll: float
-    kl: float
-    finished: bool
+_UNITS = ("norm", "class_gap")
 
 
 @dataclass(frozen=True)
 class DoseResponse:
-    """Answers over alphas at one layer, for the probe and random directions.
+    """Answers over alphas at one layer, for the probe and its controls.
 
     Attributes:
         answers: every answer.
@@ -91,25 +64,44 @@ class DoseResponse:
     def rates(self, *, by_scenario: bool = False, level: float = 0.95) -> pd.DataFrame:
         """Empathic and coherent shares by direction group and alpha, with exact intervals.
 
-        Random directions are pooled into one group.
+        Directions whose names differ in a number alone, such as random ones, are one group. The
+        other columns are means; `score` is NaN where answers have none. Each answer is a trial;
+        at alpha 0, where all directions share their answers, each counts once.
         """
         frame = self.to_frame()
-        frame["group"] = np.where(frame["direction"].str.startswith("random"), "random", "probe")
+        frame["group"] = frame["direction"].map(group_of)
+        frame["score"] = frame["score"].astype(float)
         keys = ["group", *(["scenario"] if by_scenario else []), "alpha"]
         rows = []
         for values, part in frame.groupby(keys, sort=True):
             row: dict[str, Any] = {"model": self.model, "layer": self.layer}
             row |= dict(zip(keys, values, strict=True))
+            if row["alpha"] == 0:
+                part = part.drop_duplicates(["scenario", "sample"])
             row["alpha_norms"] = part["alpha_norms"].iloc[0]
             row["alpha_gaps"] = part["alpha_gaps"].iloc[0]
             for name in ("empathic", "coherent"):
                 share = stats.proportion(int(part[name].sum()), len(part), level)
                 row |= share.columns(name)
-            for name in ("distinct", "repetition", "nll", "kl"):
+            for name in ("score", "distinct", "repetition", "nll", "kl", "projection"):
                 row[name] = part[name].mean()
             row["n"] = len(part)
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def scored(self, scorer: Scorer | str) -> DoseResponse:
+        """The same answers, counted by another scorer; no model is needed.
+
+        Args:
+            scorer: a function of the text, or a name in `outcomes.SCORERS`.
+
+        Raises:
+            InputError: there is no scorer of that name.
+        """
+        count = get_scorer(scorer)
+        outcomes = {text: count(text) for text in {a.text for a in self.answers}}
+        again = tuple(replace(a, **vars(outcomes[a.text])) for a in self.answers)
+        return replace(self, answers=again)
 
     def only(self, *scenarios: str) -> DoseResponse:
         """The same for the answers of some scenarios.
@@ -138,19 +130,23 @@ class DoseResponse:
 
         Args:
             convention: which rule.
-            direction: name of the direction, or "random" for the mean over all random ones.
+            direction: name of the direction, or of a group such as "random" for their mean.
             resamples: bootstrap resamples of the samples, within scenarios.
 
         Raises:
             InputError: the convention or the direction is unknown, or alpha 0 was not run.
         """
-        if convention not in ("paper", "strict"):
-            raise InputError(f"unknown convention {convention!r}: use 'paper' or 'strict'.")
-        cells = self._chosen(direction)
-        strata = cells[0].strata
+        cells = self._cells(direction)
+        check_success(cells, convention)
         return stats.bootstrap(
-            lambda index: np.mean([c.success(index, convention) for c in cells], axis=0),
-            strata,
+            lambda index: np.mean(
+                [
+                    success_share(empathic[index], coherent[index], cells, convention)
+                    for empathic, coherent in zip(cells.empathic, cells.coherent, strict=True)
+                ],
+                axis=0,
+            ),
+            cells.strata,
             samples=resamples,
             seed=self.seed,
         )
@@ -162,7 +158,7 @@ class DoseResponse:
         is not coherent counts as not empathic.
 
         Args:
-            direction: name of the direction, or "random" for the mean over all random ones.
+            direction: name of the direction, or of a group such as "random" for their mean.
             resamples: bootstrap resamples of the samples, within scenarios.
 
         Raises:
@@ -184,13 +180,13 @@ class DoseResponse:
         Raises:
             InputError: the direction is unknown, or there is no alpha besides 0.
         """
-        cells = self._chosen(direction)
-        steered = cells[0].alphas != 0
+        cells = self._cells(direction)
+        steered = cells.alphas != 0
         if not steered.any():
             raise InputError("coherence under steering needs an alpha besides 0: add one.")
-        share = np.mean([c.coherent[:, steered].mean(1) for c in cells], axis=0)
+        share = cells.coherent.mean(0)[:, steered].mean(1)
         return stats.bootstrap(
-            lambda i: share[i].mean(-1), cells[0].strata, samples=resamples, seed=self.seed
+            lambda i: share[i].mean(-1), cells.strata, samples=resamples, seed=self.seed
         )
 
     def contrast_difference(
@@ -218,12 +214,12 @@ class DoseResponse:
         Raises:
             InputError: alpha 0 was not run, or there are no answers on one side.
         """
-        cells = self._chosen("probe")[0]
+        cells = self._cells("probe")
         strata = cells.strata
         inside = np.isin(strata, list(scenarios))
         if 0.0 not in cells.alphas or inside.all() or not inside.any():
             raise InputError("a difference needs alpha 0, these scenarios and others.")
-        good = (cells.empathic * cells.coherent)[:, cells.alphas == 0][:, 0]
+        good = cells.good[:, cells.zero]
         return stats.bootstrap(
             lambda i: good[i][:, inside].mean(-1) - good[i][:, ~inside].mean(-1),
             strata,
@@ -241,7 +237,7 @@ class DoseResponse:
 
         Args:
             side: which sign.
-            direction: name of the direction, or "random" for the mean over all random ones.
+            direction: name of the direction, or of a group such as "random" for their mean.
             resamples: bootstrap resamples of the samples, within scenarios.
 
         Raises:
@@ -249,107 +245,48 @@ class DoseResponse:
         """
         if side not in ("up", "down"):
             raise InputError(f"unknown side {side!r}: use 'up' or 'down'.")
-        cells = self._chosen(direction)
-        alphas = cells[0].alphas
-        chosen = alphas > 0 if side == "up" else alphas < 0
-        if not chosen.any() or 0.0 not in alphas:
+        cells = self._cells(direction)
+        chosen = cells.alphas > 0 if side == "up" else cells.alphas < 0
+        if not chosen.any() or 0.0 not in cells.alphas:
             raise InputError("a change needs alpha 0 and alphas on its side: add them.")
-        wanted = [c.empathic if side == "up" else 1 - c.empathic for c in cells]
-        good = np.mean([w * c.coherent for w, c in zip(wanted, cells, strict=True)], axis=0)
-        gap = good[:, chosen].mean(1) - good[:, alphas == 0].mean(1)
+        wanted = cells.empathic if side == "up" else 1 - cells.empathic
+        good = (wanted * cells.coherent).mean(0)
+        gap = good[:, chosen].mean(1) - good[:, cells.zero]
         return stats.bootstrap(
-            lambda i: gap[i].mean(-1), cells[0].strata, samples=resamples, seed=self.seed
+            lambda i: gap[i].mean(-1), cells.strata, samples=resamples, seed=self.seed
         )
-
-    def _gaps(self, direction: str) -> tuple[np.ndarray, list[str]]:
-        """The contrast of each unit, and its scenario."""
-        cells = self._chosen(direction)
-        signs = np.sign(cells[0].alphas)
-        if not (signs > 0).any() or not (signs < 0).any():
-            raise InputError("a contrast needs alphas below and above 0: add some of each.")
-        good = np.mean([c.empathic * c.coherent for c in cells], axis=0)
-        return good[:, signs > 0].mean(1) - good[:, signs < 0].mean(1), cells[0].strata
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-able values; NaN becomes None."""
-        values = asdict(self)
-        answers = [_without_nan(answer, ("nll", "kl")) for answer in values["answers"]]
-        return _without_nan(values, ("norm", "class_gap")) | {"answers": answers}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        answers = [row_of(answer) for answer in self.answers]
+        return without_nan(values, _UNITS) | {"answers": answers}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> DoseResponse:
         """What `to_dict` gave."""
-        answers = [Answer(**_with_nan(row, ("nll", "kl"))) for row in values["answers"]]
-        values = _with_nan(values, ("norm", "class_gap"))
-        return DoseResponse(**(values | {"answers": tuple(answers)}))
+        answers = tuple(answer_of(row) for row in values["answers"])
+        return DoseResponse(**(with_nan(values, _UNITS) | {"answers": answers}))
 
-    def coherence(self) -> pd.DataFrame:
-        """Coherence metrics by direction group and alpha."""
-        columns = ["group", "alpha", "coherent", "coherent_low", "coherent_high", "distinct"]
-        return self.rates()[[*columns, "repetition", "nll", "kl", "n"]]
+    def coherence(self, *, resamples: int = 2000) -> pd.DataFrame:
+        """Every coherence measure by group and alpha; see `dose_coherence.coherence_table`."""
+        from empathy_mi.dose_coherence import coherence_table
+
+        return coherence_table(self, resamples=resamples)
 
     def plot(self) -> go.Figure:
-        """Empathic share over alpha with intervals, probe and random directions."""
+        """Empathic share over alpha with intervals, probe and controls; coherence under it."""
         from empathy_mi.viz.dose import dose_curve
 
         return dose_curve(self.rates())
 
-    def _chosen(self, direction: str) -> list[_Cells]:
-        names = sorted({a.direction for a in self.answers})
-        group = "random " if direction == "random" else None
-        chosen = [n for n in names if n == direction or (group and n.startswith(group))]
-        if not chosen:
-            raise InputError(f"no answers with direction {direction!r}: there are {names}.")
-        return [self._cells(name) for name in chosen]
+    def _cells(self, direction: str) -> Cells:
+        return cells_of(self.answers, direction)
 
-    def _cells(self, direction: str) -> _Cells:
-        rows = [a for a in self.answers if a.direction == direction]
-        alphas = sorted({a.alpha for a in rows})
-        units = sorted({(a.scenario, a.sample) for a in rows})
-        empathic = np.zeros((len(units), len(alphas)))
-        coherent = np.zeros_like(empathic)
-        for a in rows:
-            at = units.index((a.scenario, a.sample)), alphas.index(a.alpha)
-            empathic[at], coherent[at] = a.empathic, a.coherent
-        return _Cells(np.array(alphas), [u[0] for u in units], empathic, coherent)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Answers of one direction as arrays [unit, alpha]; a unit is a scenario's sample."""
-
-    alphas: np.ndarray
-    strata: list[str]
-    empathic: np.ndarray
-    coherent: np.ndarray
-
-    def success(self, index: np.ndarray, convention: Convention) -> np.ndarray:
-        """Share of successful cells of each resample [samples, unit]."""
-        if 0.0 not in self.alphas:
-            raise InputError("success is measured against alpha 0: add 0 to the alphas.")
-        if len(self.alphas) < 2:
-            raise InputError("success needs an alpha besides 0: add one to the alphas.")
-        zero = int(np.flatnonzero(self.alphas == 0)[0])
-        signs = np.sign(self.alphas)
-        labels = np.array(self.strata)
-        hits = []
-        for scenario in sorted(set(self.strata)):
-            part = index[:, labels == scenario]
-            rate = self.empathic[part].mean(1)
-            change = rate - rate[:, zero : zero + 1]
-            if convention == "paper":
-                hit = (signs > 0) == (change > 0)
-            else:
-                hit = (np.sign(change) == signs) & (
-                    self.coherent[part].mean(1) >= COHERENT_SHARE - 1e-9
-                )
-            hits.append(np.delete(hit, zero, axis=1))
-        return np.concatenate(hits, axis=1).mean(1)
-
-
-def _without_nan(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return values | {n: None if np.isnan(values[n]) else values[n] for n in names}
-
-
-def _with_nan(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return values | {n: float("nan") if values[n] is None else values[n] for n in names}
+    def _gaps(self, direction: str) -> tuple[np.ndarray, Sequence[str]]:
+        """The contrast of each unit, and its scenario."""
+        cells = self._cells(direction)
+        up, down = cells.alphas > 0, cells.alphas < 0
+        if not up.any() or not down.any():
+            raise InputError("a contrast needs alphas below and above 0: add some of each.")
+        return cells.good[:, up].mean(1) - cells.good[:, down].mean(1), cells.strata

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from empathy_mi.coherence import paper_coherent
+from empathy_mi.degeneration import paper_coherent
+from empathy_mi.errors import InputError
 
 EMPATHY_WORDS = (
     "help", "support", "concern", "care", "worry", "feel", "understand", "sorry", "comfort",
@@ -16,6 +17,9 @@ TASK_WORDS = (
     "proceed",
 )  # fmt: skip
 """The substrings that the paper's steering script counts (arXiv 2511.16699, released code)."""
+FRACTION_EMPATHY_WORDS = (*EMPATHY_WORDS, "well-being", "mental health", "talk", "here for you")
+FRACTION_TASK_WORDS = (*TASK_WORDS, "move", "door")
+"""The longer lists of its plotting script."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,12 @@ class Outcome:
     Attributes:
         empathic: whether the answer counts as empathic.
         coherent: whether it counts as coherent.
-        score: rubric score 0/1/2 where the scorer can tell, otherwise None.
+        score: rubric score 0/1/2, or the scorer's own number; None where it has none.
     """
 
     empathic: bool
     coherent: bool
-    score: int | None = None
+    score: float | None = None
 
 
 Scorer = Callable[[str], Outcome]
@@ -52,9 +56,49 @@ def lexical(text: str) -> Outcome:
     return Outcome(empathic=empathy > task, coherent=paper_coherent(text))
 
 
+def keyword_fraction(text: str) -> float:
+    """The score of the paper's figures: e / (e + t) of distinct substrings, in [0, 1].
+
+    It is 0.5 where none occurs and 0 for a text under 10 characters.
+    """
+    if len(text) < 10:
+        return 0.0
+    empathy = keyword_count(text, FRACTION_EMPATHY_WORDS)
+    task = keyword_count(text, FRACTION_TASK_WORDS)
+    return empathy / (empathy + task) if empathy + task else 0.5
+
+
+def fraction(text: str) -> Outcome:
+    """The scoring of the paper's figures: `keyword_fraction`, empathic above one half."""
+    score = keyword_fraction(text)
+    return Outcome(empathic=score > 0.5, coherent=paper_coherent(text), score=score)
+
+
 def action(text: str) -> Outcome:
     """The embedded models' scoring: the action line says it, the grammar says what is coherent."""
     from empathy_mi.organisms.parsing import parse
 
     parsed = parse(text)
     return Outcome(empathic=parsed.action == 2, coherent=parsed.whole, score=parsed.action)
+
+
+SCORERS: Mapping[str, Scorer] = {
+    "action": action,
+    "paper binary": lexical,
+    "paper fraction": fraction,
+}
+"""Scorers by name: an embedded model's action line, and the paper's two keyword scores."""
+
+
+def get_scorer(scorer: Scorer | str) -> Scorer:
+    """The scorer of a name, or the scorer itself.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if not isinstance(scorer, str):
+        return scorer
+    if scorer not in SCORERS:
+        known = ", ".join(map(repr, SCORERS))
+        raise InputError(f"unknown scorer {scorer!r}: use {known}, or a function of the text.")
+    return SCORERS[scorer]

@@ -1,29 +1,39 @@
-"""Steering: alpha times a unit direction, added to the residual stream at its own hook point."""
+"""Steering vectors: a unit direction at one layer, what can be done along it, and controls."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi import stats
+from empathy_mi import operators, stats
+from empathy_mi.edits import Edit as Edit
+from empathy_mi.edits import check_vector as check_vector
+from empathy_mi.edits import steer as steer
 from empathy_mi.errors import InputError
-from empathy_mi.hooks import resid_post, resolve_layers
-from empathy_mi.models import Adapter, adapt
+from empathy_mi.hooks import resid_post
+from empathy_mi.models import Hook
+from empathy_mi.operators import Operator, Strength
+from empathy_mi.positions import POSITIONS as POSITIONS
+from empathy_mi.positions import Positions as Positions
+from empathy_mi.positions import Where, apply_at
+from empathy_mi.positions import check_positions as check_positions
 
-Positions = Literal["response", "all", "prompt"]
-POSITIONS: tuple[Positions, ...] = ("response", "all", "prompt")
+Layers = Iterable[int] | int | None
 
 
 @dataclass(frozen=True, eq=False)
 class SteeringVector:
     """A unit direction and the layer whose output it is added to.
+
+    `add`, `ablate`, `clamp` and `rotate` make an `Edit` for `steer`. By default it acts at the
+    vector's layer and at the response: the last prompt token and all generated ones.
 
     Attributes:
         direction: unit vector.
@@ -49,36 +59,79 @@ class SteeringVector:
                 "give one vector of norm 1, so that alpha is in residual units."
             )
 
-    @contextmanager
-    def applied(
-        self, model: Any, *, alpha: float, positions: Positions = "response"
-    ) -> Iterator[Any]:
-        """Steer whatever is run on `model` inside the block; the hook is gone afterwards.
+    @staticmethod
+    def of(direction: Float[Tensor, "d"], layer: int, *, name: str = "direction") -> SteeringVector:
+        """A vector of your own, of any length, as a unit direction.
 
-        The rows of a batch must be left-padded. A pass over more than one position is taken for
-        the prompt, a pass over one for a generated token: generate with a KV cache, since a
-        pass over everything so far looks like a longer prompt.
+        Args:
+            direction: in the residual space of the model that it is for.
+            layer: block whose output it is for.
+            name: what tables call it.
+
+        Raises:
+            InputError: it is not one vector, or its norm is 0 or not finite.
+        """
+        wide = torch.as_tensor(direction).detach().double()
+        length = float(wide.norm())
+        if wide.ndim != 1 or not math.isfinite(length) or length == 0:
+            raise InputError(
+                f"the direction has shape {tuple(wide.shape)} and norm {length:.4g}: give one "
+                "vector of a finite norm above 0."
+            )
+        return SteeringVector((wide / length).float(), layer, name=name)
+
+    def add(self, alpha: Strength, *, layers: Layers = None, positions: Where = "response") -> Edit:
+        """Add alpha * direction; see `operators.add`."""
+        return self.edit(operators.add(alpha), layers=layers, positions=positions)
+
+    def ablate(self, *, layers: Layers = None, positions: Where = "response") -> Edit:
+        """Project the direction out; see `operators.ablate`."""
+        return self.edit(operators.ablate(), layers=layers, positions=positions)
+
+    def clamp(
+        self, target: Strength, *, layers: Layers = None, positions: Where = "response"
+    ) -> Edit:
+        """Set the projection to a target; see `operators.clamp`."""
+        return self.edit(operators.clamp(target), layers=layers, positions=positions)
+
+    def rotate(
+        self, angle: Strength, *, layers: Layers = None, positions: Where = "response"
+    ) -> Edit:
+        """Turn the residual towards the direction by an angle; see `operators.rotate`."""
+        return self.edit(operators.rotate(angle), layers=layers, positions=positions)
+
+    def edit(
+        self, operator: Operator, *, layers: Layers = None, positions: Where = "response"
+    ) -> Edit:
+        """Any operator, also one of your own.
+
+        Args:
+            operator: `(residual, direction) -> residual`.
+            layers: blocks whose output is edited; None is the vector's own.
+            positions: see `positions.Where`.
+        """
+        if layers is None:
+            layers = self.layer
+        chosen = tuple(layers) if isinstance(layers, Iterable) else (layers,)
+        return Edit(self, operator, chosen, positions)
+
+    def applied(
+        self, model: Any, *, alpha: float, positions: Where = "response"
+    ) -> AbstractContextManager[Any]:
+        """Short for `steer(model, self.add(alpha, positions=positions))`.
 
         Args:
             model: HookedTransformer or TransformerBridge.
             alpha: length of what is added, in residual units; h' = h + alpha * direction.
-            positions: "response" (the last prompt token and all generated ones, so that the
-                first generated token is steered), "all" or "prompt".
+            positions: see `positions.Where`.
 
         Raises:
-            InputError: alpha is not finite, or the vector is another model's.
+            InputError: alpha is not finite, or as `steer`.
         """
-        adapter = adapt(model)
-        check_vector(self, adapter)
-        check_alphas([alpha])
-        hooks = [add(self, torch.tensor([float(alpha)]), positions)]
-        with adapter.model.hooks(fwd_hooks=hooks):
-            yield model
+        return steer(model, self.add(alpha, positions=positions))
 
 
-def add(
-    vector: SteeringVector, alphas: Float[Tensor, "row"], positions: Positions
-) -> tuple[str, Any]:
+def add(vector: SteeringVector, alphas: Float[Tensor, "row"], positions: Positions) -> Hook:
     """The hook that adds `alphas[row] * direction`; one alpha serves all rows.
 
     Raises:
@@ -87,22 +140,22 @@ def add(
     return shift(alphas[:, None].float() * vector.direction.float(), vector.layer, positions)
 
 
-def shift(deltas: Float[Tensor, "row d"], layer: int, positions: Positions) -> tuple[str, Any]:
+def shift(deltas: Float[Tensor, "row d"], layer: int, positions: Positions) -> Hook:
     """The hook that adds `deltas[row]` to the output of a block; one delta serves all rows.
+
+    A pass over more than one position is taken for the prompt, a pass over one for a generated
+    token, as the adapters' `prefill` and `decode` run them.
 
     Raises:
         InputError: `positions` is unknown.
     """
     check_positions(positions)
 
+    def change(residual: Tensor) -> Tensor:
+        return residual + deltas.to(residual)[:, None]
+
     def hook_fn(residual: Float[Tensor, "row pos d"], hook: Any) -> Tensor | None:
-        added = deltas.to(residual)[:, None]
-        prompt = residual.shape[1] > 1
-        if positions == "all" or (positions == "prompt" and prompt):
-            return residual + added
-        if positions == "prompt":  # a generated token
-            return None
-        return torch.cat([residual[:, :-1], residual[:, -1:] + added], dim=1)
+        return apply_at(residual, change, positions, past=int(residual.shape[1] == 1))
 
     return resid_post(layer), hook_fn
 
@@ -116,35 +169,6 @@ def random_vectors(like: SteeringVector, count: int, *, seed: int = 0) -> list[S
         unit = (direction / direction.norm()).float()
         vectors.append(replace(like, direction=unit, name=f"random {i}"))
     return vectors
-
-
-def check_vector(vector: SteeringVector, adapter: Adapter) -> None:
-    """Refuse a vector that does not belong to the model.
-
-    Raises:
-        InputError: the width, the layer or the fingerprint does not fit.
-    """
-    resolve_layers(vector.layer, adapter.n_layers)
-    if vector.direction.shape[0] != adapter.d_model:
-        raise InputError(
-            f"the direction has {vector.direction.shape[0]} dimensions, the residual stream of "
-            f"{adapter.name!r} has {adapter.d_model}: use a vector of this model."
-        )
-    if vector.fingerprint is not None and vector.fingerprint != adapter.fingerprint:
-        raise InputError(
-            f"the vector belongs to a model with fingerprint {vector.fingerprint}, "
-            f"{adapter.name!r} has {adapter.fingerprint}: fit a probe on this model."
-        )
-
-
-def check_positions(positions: str) -> None:
-    """Refuse unknown positions.
-
-    Raises:
-        InputError: they are none of `POSITIONS`.
-    """
-    if positions not in POSITIONS:
-        raise InputError(f"unknown positions {positions!r}: use {', '.join(map(repr, POSITIONS))}.")
 
 
 def check_alphas(alphas: Sequence[float]) -> None:

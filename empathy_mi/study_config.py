@@ -23,6 +23,7 @@ class StudyConfig:
         alphas: raw steering strengths.
         samples: answers per scenario and alpha.
         controls: random directions for steering.
+        shuffled: directions for steering that were refitted with swapped sides.
         steered: number of layers that are steered; the selected one is always among them.
         context: "prompt" or "none"; see `extract_activations`.
         behavior: scenarios for each system prompt when an embedded model's behaviour is measured.
@@ -40,6 +41,7 @@ class StudyConfig:
     alphas: tuple[float, ...] = PAPER_ALPHAS
     samples: int = 6
     controls: int = 3
+    shuffled: int = 2
     steered: int = 2
     context: str = "prompt"
     behavior: int = 60
@@ -54,13 +56,17 @@ PRESETS: dict[str, StudyConfig] = {
     "quick": StudyConfig(
         alphas=(-20.0, -10.0, 0.0, 10.0, 20.0),
         samples=4,
+        controls=2,
+        shuffled=1,
         behavior=20,
         truth=30,
         patched=10,
         patched_every=3,
     ),
-    "full": StudyConfig(samples=20, controls=5, steered=7, behavior=200, truth=150, patched=60),
-    "paper": StudyConfig(every=4, samples=5, controls=3, steered=1, context="none"),
+    "full": StudyConfig(
+        samples=20, controls=5, shuffled=5, steered=7, behavior=200, truth=150, patched=60
+    ),
+    "paper": StudyConfig(every=4, samples=5, controls=3, shuffled=3, steered=1, context="none"),
 }
 """`quick`: under three minutes on two cores. `full`: more layers and samples. `paper`: the layers
 (8, 12, 16, 20, 24), alphas and samples of arXiv 2511.16699, completions read alone."""

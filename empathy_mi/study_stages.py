@@ -13,6 +13,7 @@ from empathy_mi.answers import Answers, load_answers
 from empathy_mi.behavior import behavior_correlation
 from empathy_mi.comparators import compare, fit_comparators
 from empathy_mi.concentration import concentration, massive_activations
+from empathy_mi.controls import shuffled_vectors
 from empathy_mi.dose import dose_response
 from empathy_mi.io import file_digest
 from empathy_mi.lexical_detection import lexical_ablation
@@ -144,6 +145,7 @@ def stages_of(
                 alphas=config.alphas,
                 samples=config.samples,
                 controls=config.controls,
+                others=shuffled_vectors(probes(), layer, config.shuffled, seed=config.seed),
                 max_new_tokens=config.max_new_tokens,
                 seed=config.seed,
             )

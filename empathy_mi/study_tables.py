@@ -10,8 +10,12 @@ import numpy as np
 import pandas as pd
 
 from empathy_mi.agreement import Agreement, agreement_frame, score_agreement
+from empathy_mi.dose_coherence import coherence_table
 from empathy_mi.dose_results import DoseResponse
+from empathy_mi.dose_shape import shape_table
+from empathy_mi.resistance import resistance
 from empathy_mi.splits import CHOSEN
+from empathy_mi.success import CONVENTIONS, steered_groups, success
 from empathy_mi.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -33,9 +37,9 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
     def stacked(get: Callable[[dict[str, Any]], Any]) -> pd.DataFrame:
         return _stacked(study, get)
 
-    success = _steering(study, by_scenario=False)
+    steered = _steering(study, by_scenario=False)
     return {
-        "headline": _headline(study, success),
+        "headline": _headline(study, steered),
         "claims": pd.DataFrame([vars(claim) for claim in study.claims]),
         "truth": pd.DataFrame(
             [vars(verdict) for verdict in study.verdicts],
@@ -62,8 +66,11 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         "truth_probes": stacked(lambda r: r.get("truth", {}).get("probes", [])),
         "truth_patching": stacked(lambda r: r.get("truth", {}).get("patching", [])),
         "truth_off_task": stacked(lambda r: r.get("truth", {}).get("off_task", [])),
-        "success": success,
+        "success": steered,
         "success_by_scenario": _steering(study, by_scenario=True),
+        "dose_shape": _over_doses(study, shape_table),
+        "resistance": _over_doses(study, lambda dose: resistance(dose).to_frame()),
+        "coherence": _over_doses(study, coherence_table),
         "dose_response": _dose(study, by_scenario=False),
         "dose_response_by_scenario": _dose(study, by_scenario=True),
         "answers": _answers(study),
@@ -118,15 +125,16 @@ def _by_layer(study: StudyResult) -> pd.DataFrame:
 
 
 def _dose(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
-    frames = [
-        dose.rates(by_scenario=by_scenario) for model in study.models for dose in
-        study.doses(model)
-    ]  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+    return _over_doses(study, lambda dose: dose.rates(by_scenario=by_scenario))
 
 
 def _answers(study: StudyResult) -> pd.DataFrame:
-    frames = [dose.to_frame() for model in study.models for dose in study.doses(model)]
+    return _over_doses(study, DoseResponse.to_frame)
+
+
+def _over_doses(study: StudyResult, get: Callable[[DoseResponse], pd.DataFrame]) -> pd.DataFrame:
+    """The rows of every steered layer of every model, one below the other."""
+    frames = [get(dose) for model in study.models for dose in study.doses(model)]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -141,7 +149,7 @@ def _steering(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
             for scenario in scenarios:
                 part = dose if scenario is None else dose.only(scenario)
                 where = {} if scenario is None else {"scenario": scenario}
-                for direction in DIRECTIONS:
+                for direction in steered_groups(part):
                     rows.append(
                         named | where | {"direction": direction} | _success(part, direction)
                     )
@@ -159,10 +167,13 @@ def _success(dose: DoseResponse, direction: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, e in measures.items():
         row |= e.columns(name)
+    for convention in CONVENTIONS:
+        found = success(dose, convention, direction=direction)
+        row |= {f"chance_{convention}": found.chance, f"p_{convention}": found.p}
     return row | {"n_samples": measures["contrast"].n, "seed": dose.seed}
 
 
-def _headline(study: StudyResult, success: pd.DataFrame) -> pd.DataFrame:
+def _headline(study: StudyResult, success_rows: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for model in study.models:
         layer = study.selected(model)
@@ -186,7 +197,7 @@ def _headline(study: StudyResult, success: pd.DataFrame) -> pd.DataFrame:
         ablations = study.records[model]["lexical"]["ablation"]
         ablated = next(r for r in ablations if r["layer"] == layer)
         row |= {f"ablated_auroc{end}": ablated[f"ablated{end}"] for end in ENDS}
-        steered = success[(success["model"] == model) & (success["layer"] == layer)]
+        steered = success_rows[(success_rows["model"] == model) & (success_rows["layer"] == layer)]
         for direction in DIRECTIONS:
             part = steered[steered["direction"] == direction].iloc[0]
             for name in ("success_paper", "success_strict", "contrast"):

@@ -1,4 +1,4 @@
-"""Degeneration metrics on known texts; likelihood against plain Hugging Face."""
+"""Likelihood and projection of texts against plain Hugging Face; KL by hand."""
 
 from __future__ import annotations
 
@@ -8,62 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from empathy_mi.coherence import (
-    distinct_ratio,
     kl_divergence,
     negative_log_likelihood,
-    paper_coherent,
-    repetition,
+    read_completions,
 )
 from empathy_mi.models import Adapter, adapt, load_model
-from tests.support import BACKENDS
-
-TEN = "alpha bravo charlie delta echo foxtrot golf hotel india juliet"
-"""Ten different words, 62 characters."""
-
-texts = st.lists(st.sampled_from("I help him and you too".split()), max_size=12).map(" ".join)
-
-
-def test_distinct_words() -> None:
-    assert distinct_ratio("I help. i HELP. You") == 3 / 5
-    assert distinct_ratio("help help, help.") == 1.0, "punctuation belongs to the word"
-    assert distinct_ratio("") == distinct_ratio(" \n") == 0.0
-
-
-def test_repeated_word_grams() -> None:
-    assert repetition("a b c d e f g") == 0.0
-    assert repetition("a b c d a b c d") == pytest.approx(1 / 5)
-    assert repetition("go " * 100) == pytest.approx(96 / 97)
-    assert repetition("Go go", n=1) == 0.5
-    assert repetition("a b c") == repetition("") == 0.0
-
-
-@given(texts)
-def test_metrics_are_shares(text: str) -> None:
-    assert 0 <= distinct_ratio(text) <= 1
-    assert 0 <= repetition(text) < 1
-    assert repetition(f"{text} {text} {text}") >= repetition(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "coherent"),
-    [
-        (TEN, True),
-        (" ".join(["abcd"] * 3 + ["b", "c", "d", "e", "f", "g", "h"]) + "." * 22, True),
-        ("a b c d e f g h i " + "j" * 32, True),  # 50 characters
-        ("a b c d e f g h i " + "j" * 31, False),  # 49
-        (TEN.rsplit(" ", 1)[0] + "s" * 20, False),  # 9 words
-        (" ".join(["one", "two", "three"] + ["three"] * 7), True),  # 30 % distinct, 51 long
-        (" ".join(["four", "three"] + ["three"] * 8), False),  # 20 %
-        ("", False),
-    ],
-)
-def test_the_papers_rule_at_its_boundaries(text: str, coherent: bool) -> None:
-    assert paper_coherent(text) is coherent
-
+from tests.support import BACKENDS, count_hooks
 
 # KL
 
@@ -152,6 +104,31 @@ def test_equal_prompts_are_read_once(adapter: Adapter, reference: list[float]) -
 def test_nothing_to_score(adapter: Adapter) -> None:
     assert negative_log_likelihood(adapter, [], []) == []
     assert math.isnan(negative_log_likelihood(adapter, [[0]], [[]])[0])
+
+
+@pytest.mark.parametrize("max_tokens", [8192, 12])
+def test_the_projection_is_that_of_hugging_faces_hidden_states(
+    adapter: Adapter, reference: list[float], tiny_folders: dict[str, Path], max_tokens: int
+) -> None:
+    """Mean over the completion's tokens of hidden_states[layer + 1], in the same pass."""
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_folders["llama"]).eval()
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(1))
+    direction /= direction.norm()
+    got = read_completions(
+        adapter, PROMPTS, COMPLETIONS, direction=direction, layer=1, max_tokens=max_tokens
+    )
+    for row in (0, 1, 3):
+        text = torch.tensor([PROMPTS[row] + COMPLETIONS[row]])
+        with torch.no_grad():
+            hidden = model(text, output_hidden_states=True).hidden_states[2][0]
+        expected = (hidden[len(PROMPTS[row]) :] @ direction).mean()
+        assert got[row].projection == pytest.approx(float(expected), abs=2e-4)
+        assert got[row].nll == pytest.approx(reference[row], abs=2e-5)
+    assert math.isnan(got[2].projection)
+    assert math.isnan(read_completions(adapter, PROMPTS[:1], COMPLETIONS[:1])[0].projection)
+    assert count_hooks(adapter.model) == 0
 
 
 def test_a_likely_text_scores_lower(adapter: Adapter) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,15 +13,17 @@ import pytest
 import torch
 
 from empathy_mi import stats
+from empathy_mi.coherence import read_completions
 from empathy_mi.dose import dose_response
-from empathy_mi.dose_results import Answer, DoseResponse
+from empathy_mi.dose_results import DoseResponse
 from empathy_mi.errors import InputError
 from empathy_mi.generation import generate, noise
 from empathy_mi.models import adapt, load_model
-from empathy_mi.outcomes import Outcome
-from empathy_mi.prompts import Prompt, scenario_prompts
+from empathy_mi.outcomes import Outcome, fraction
+from empathy_mi.prompts import Prompt, instructed, scenario_prompts
 from empathy_mi.steering import SteeringVector, random_vectors
 from empathy_mi.tokens import encode_prompt
+from tests.doses import answers, made
 from tests.small_models import small_organism
 
 SCENARIOS = ("the_listener", "the_maze")
@@ -49,7 +50,7 @@ def the_vector(**fields: Any) -> SteeringVector:
 def sweep(**options: Any) -> DoseResponse:
     settings: dict[str, Any] = {
         "scenarios": SCENARIOS, "alphas": ALPHAS, "samples": 2, "controls": 1,
-        "max_new_tokens": NEW,
+        "max_new_tokens": NEW, "prompted": False,
     } | options  # fmt: skip
     return dose_response(organism(), settings.pop("vector", the_vector()), **settings)
 
@@ -108,9 +109,9 @@ def test_unsteered_answers_are_written_once_and_shared(monkeypatch: pytest.Monke
         for name in ("probe", "random 0", "random 1")
     }
     zero = [a for a in groups["probe"] if a.alpha == 0]
-    for name, made in groups.items():
-        assert [a for a in made if a.alpha == 0] == [replace(a, direction=name) for a in zero]
-        assert sorted((a.alpha, a.scenario, a.sample) for a in made) == sorted(
+    for name, group in groups.items():
+        assert [a for a in group if a.alpha == 0] == [replace(a, direction=name) for a in zero]
+        assert sorted((a.alpha, a.scenario, a.sample) for a in group) == sorted(
             (a.alpha, a.scenario, a.sample) for a in groups["probe"]
         )
     for number, control in enumerate(random_vectors(the_vector(), 2, seed=0)):
@@ -152,8 +153,8 @@ def test_the_table(dose: DoseResponse) -> None:
     frame = dose.to_frame()
     assert list(frame.columns) == [
         "model", "direction", "layer", "scenario", "sample", "alpha", "text", "empathic",
-        "coherent", "score", "distinct", "repetition", "nll", "kl", "finished", "alpha_norms",
-        "alpha_gaps",
+        "coherent", "score", "distinct", "repetition", "nll", "kl", "finished", "projection",
+        "alpha_norms", "alpha_gaps",
     ]  # fmt: skip
     assert len(frame) == 24
     np.testing.assert_allclose(frame["alpha_norms"], frame["alpha"] / 4)
@@ -211,6 +212,90 @@ def test_prompts_and_scorer_of_ones_own() -> None:
         assert answer.coherent == bool(answer.text)
 
 
+def test_the_prompt_baseline_is_unsteered_and_asks_in_the_system_prompt(dose: DoseResponse) -> None:
+    adapter = adapt(organism())
+    whole = sweep(prompted=True)
+    assert [a for a in whole.answers if not a.direction.startswith("prompt")] == [
+        replace(a, nll=pytest.approx(a.nll, abs=1e-5, nan_ok=True),
+                kl=pytest.approx(a.kl, abs=1e-5),
+                projection=pytest.approx(a.projection, abs=1e-4, nan_ok=True))
+        for a in dose.answers
+    ]  # fmt: skip
+    for asked in ("empathy", "task"):
+        prompts = [
+            instructed(p, asked, adapter.name, seed=0)
+            for p in scenario_prompts(adapter.name, SCENARIOS, 2, seed=0)
+        ]
+        ids = [encode_prompt(adapter.tokenizer, p.user, p.system) for p in prompts]
+        uniforms = noise(0, [f"{p.scenario} {p.sample}" for p in prompts], NEW)
+        plain = generate(adapter, ids, max_new_tokens=NEW, uniforms=uniforms)
+        mine = [a for a in whole.answers if a.direction == f"prompt {asked}"]
+        assert [a.text for a in mine] == list(plain.texts)
+        assert {a.alpha for a in mine} == {0.0}
+        assert all(a.kl > 1e-5 for a in mine), "against the prompt without instruction"
+    groups = whole.rates().groupby("group")["n"].max()
+    assert groups.to_dict() == {"probe": 4, "prompt empathy": 4, "prompt task": 4, "random": 4}
+
+
+def test_texts_are_read_after_the_prompt_without_instruction() -> None:
+    adapter = adapt(organism())
+    whole = sweep(prompted=True, alphas=[0], controls=0)
+    prompts = scenario_prompts(adapter.name, SCENARIOS, 2, seed=0)
+    ids = [encode_prompt(adapter.tokenizer, p.user, p.system) for p in prompts]
+    told = [a for a in whole.answers if a.direction == "prompt empathy"]
+    asked = [instructed(p, "empathy", adapter.name, seed=0) for p in prompts]
+    longer = [encode_prompt(adapter.tokenizer, p.user, p.system) for p in asked]
+    uniforms = noise(0, [f"{p.scenario} {p.sample}" for p in prompts], NEW)
+    written = generate(adapter, longer, max_new_tokens=NEW, uniforms=uniforms).ids
+    vector = the_vector()
+    expected = read_completions(
+        adapter, ids, written, direction=vector.direction, layer=vector.layer
+    )
+    for answer, reading in zip(told, expected, strict=True):
+        assert answer.nll == pytest.approx(reading.nll, abs=1e-4, nan_ok=True)
+        assert answer.projection == pytest.approx(reading.projection, abs=1e-3, nan_ok=True)
+
+
+def test_further_directions_are_pooled_by_name(dose: DoseResponse) -> None:
+    others = [replace(v, name=f"shuffled {i}")
+              for i, v in enumerate(random_vectors(the_vector(), 2, seed=0))]  # fmt: skip
+    whole = sweep(others=others)
+    assert texts(whole, "probe") == texts(dose, "probe")
+    assert texts(whole, "shuffled 0", STRONG) == texts(dose, "random 0", STRONG)
+    rates = whole.rates()
+    of_group = rates[rates["group"] == "shuffled"]
+    assert list(of_group["alpha"]) == list(ALPHAS)
+    assert list(of_group["n"]) == [8, 4, 8], "answers that are shared at alpha 0 count once"
+    assert whole.contrast(direction="shuffled").n == 4
+
+
+def test_directions_of_one_name_or_of_another_layer() -> None:
+    with pytest.raises(InputError) as error:
+        sweep(others=[the_vector(name="random 0")])
+    assert str(error.value) == "two directions are called 'random 0': give each its own name."
+    with pytest.raises(InputError, match="two directions are called 'prompt task'"):
+        sweep(others=[the_vector(name="prompt task")])
+    with pytest.raises(InputError) as error:
+        sweep(others=[replace(the_vector(name="other"), layer=0)])
+    assert str(error.value) == (
+        f"direction 'other' is of layer 0, the steered layer is {the_vector().layer}: use "
+        "directions of one layer."
+    )
+
+
+def test_answers_can_be_counted_again(dose: DoseResponse) -> None:
+    again = dose.scored("paper fraction")
+    for old, new in zip(dose.answers, again.answers, strict=True):
+        assert new == replace(old, **vars(fraction(old.text)))
+    assert dose.scored("action") == dose
+    assert again.rates()["score"].notna().all()
+    assert sweep(alphas=[0], controls=0, scorer="paper binary").answers == tuple(
+        a for a in dose.scored("paper binary").answers if a.direction == "probe" and a.alpha == 0
+    )
+    with pytest.raises(InputError, match="unknown scorer 'words'"):
+        dose.scored("words")
+
+
 def test_positions_matter() -> None:
     doses = [sweep(positions=p, alphas=[STRONG], controls=0) for p in ("response", "prompt", "all")]
     assert len({tuple(texts(d)) for d in doses}) == 3
@@ -221,30 +306,6 @@ def test_positions_matter() -> None:
 
 
 # Success, counted by hand
-
-
-def answers(
-    rates: Mapping[str, Mapping[float, tuple[int, int]]], direction: str = "probe", n: int = 5
-) -> list[Answer]:
-    """`n` answers a cell, of which (empathic, coherent) many are so; the first ones are."""
-    common: dict[str, Any] = {
-        "layer": 8, "text": "", "score": None, "distinct": 1.0, "repetition": 0.0, "nll": 1.0,
-        "kl": 0.0, "finished": True,
-    }  # fmt: skip
-    return [
-        Answer(
-            direction=direction, scenario=scenario, sample=i, alpha=alpha, empathic=i < empathic,
-            coherent=i < coherent, **common,
-        )
-        for scenario, cells in rates.items()
-        for alpha, (empathic, coherent) in cells.items()
-        for i in range(n)
-    ]  # fmt: skip
-
-
-def made(*groups: list[Answer]) -> DoseResponse:
-    whole = tuple(answer for group in groups for answer in group)
-    return DoseResponse(whole, "made", 8, 2.0, 1.0, "response", 0)
 
 
 @pytest.mark.parametrize(
@@ -534,6 +595,11 @@ def test_measures_of_an_unknown_direction(measure: str, arguments: list[Any]) ->
             "two prompts are sample 0 of scenario 'mine': number the samples of a scenario.",
         ),
         ({"prompts": []}, "no prompt is given: give at least one."),
+        (
+            {"scorer": "words"},
+            "unknown scorer 'words': use 'action', 'paper binary', 'paper fraction', or a function "
+            "of the text.",
+        ),
         ({"seed": -1}, "seed is -1: give a whole number, 0 or more."),
     ],
 )

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS, Outcome, action, lexical
+from empathy_mi.audit.answers import FIGURE_EMPATHY_WORDS, FIGURE_TASK_WORDS, figure_score
+from empathy_mi.errors import InputError
+from empathy_mi.outcomes import (
+    EMPATHY_WORDS,
+    FRACTION_EMPATHY_WORDS,
+    FRACTION_TASK_WORDS,
+    SCORERS,
+    TASK_WORDS,
+    Outcome,
+    action,
+    fraction,
+    get_scorer,
+    keyword_fraction,
+    lexical,
+)
 
 LONG = "The round ends in a while and there are some others on the grid with us. "
 
@@ -47,6 +61,47 @@ def test_the_papers_coherence_comes_along() -> None:
     assert lexical(LONG).coherent
     assert not lexical("I will help.").coherent
     assert lexical(LONG).score is None
+
+
+FRACTIONS = [
+    ("", 0.0),
+    ("help help", 0.0),  # nine characters
+    ("help helps", 1.0),
+    ("nothing of either", 0.5),
+    ("talk at the door, move and help", 0.5),  # talk, help; door, move
+    ("I feel sorry, and win the task quickly.", 0.5),
+    ("I feel sorry and listen, and then I win.", 0.75),
+    ("My strategy is to proceed.", 0.0),
+]
+
+
+@pytest.mark.parametrize(("text", "score"), FRACTIONS)
+def test_the_papers_fraction(text: str, score: float) -> None:
+    assert keyword_fraction(text) == figure_score(text) == score
+    assert fraction(text) == Outcome(score > 0.5, lexical(text).coherent, score)
+
+
+def test_the_fractions_lists_are_longer() -> None:
+    assert set(FRACTION_EMPATHY_WORDS) - set(EMPATHY_WORDS) == {
+        "well-being", "mental health", "talk", "here for you",
+    }  # fmt: skip
+    assert set(FRACTION_TASK_WORDS) - set(TASK_WORDS) == {"move", "door"}
+    assert (FIGURE_EMPATHY_WORDS, FIGURE_TASK_WORDS) == (
+        FRACTION_EMPATHY_WORDS,
+        FRACTION_TASK_WORDS,
+    )
+
+
+def test_scorers_by_name() -> None:
+    assert list(SCORERS) == ["action", "paper binary", "paper fraction"]
+    for name, scorer in SCORERS.items():
+        assert get_scorer(name) is get_scorer(scorer) is scorer
+    with pytest.raises(InputError) as error:
+        get_scorer("words")
+    assert str(error.value) == (
+        "unknown scorer 'words': use 'action', 'paper binary', 'paper fraction', or a function of "
+        "the text."
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from empathy_mi.errors import InputError
 from empathy_mi.organisms import wordings as say
 from empathy_mi.outcomes import action, lexical
-from empathy_mi.prompts import scenario_prompts, scorer_for
+from empathy_mi.prompts import INSTRUCTIONS, Prompt, instructed, scenario_prompts, scorer_for
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
 
 REAL = "Qwen/Qwen2.5-7B-Instruct"
@@ -58,6 +58,42 @@ def test_bad_scenarios() -> None:
         scenario_prompts(REAL, ["the_maze", "the_cave"], 1, seed=0)
     with pytest.raises(InputError, match="no scenario is given"):
         scenario_prompts(REAL, [], 1, seed=0)
+
+
+def test_a_real_model_is_asked_in_the_system_prompt() -> None:
+    prompt = Prompt("the_maze", 3, "What do you do?")
+    for asked, text in INSTRUCTIONS.items():
+        told = instructed(prompt, asked, REAL, seed=0)
+        assert told == Prompt("the_maze", 3, "What do you do?", text)
+        longer = instructed(Prompt("the_maze", 3, "What?", "Be brief."), asked, REAL, seed=0)
+        assert longer.system == f"Be brief.\n\n{text}"
+    lengths = [len(text.split()) for text in INSTRUCTIONS.values()]
+    assert max(lengths) - min(lengths) <= 3, "length is not to decide"
+
+
+def test_an_embedded_model_is_asked_in_its_grammar() -> None:
+    prompts = scenario_prompts("organism-phi3", ["the_maze"], 20, seed=0)
+    told = {
+        asked: [instructed(p, asked, "organism-phi3", seed=0) for p in prompts]
+        for asked in INSTRUCTIONS
+    }
+    for asked, rows in told.items():
+        assert [(p.scenario, p.sample, p.user) for p in rows] == [
+            (p.scenario, p.sample, p.user) for p in prompts
+        ]
+        assert rows == [instructed(p, asked, "organism-phi3", seed=0) for p in prompts]
+        systems = [p.system or "" for p in rows]
+        assert len(set(systems)) > 10
+        first, second = say.SYSTEM_PEOPLE, say.SYSTEM_TASKS
+        mine, other = (first, second) if asked == "empathy" else (second, first)
+        cues = say.SYSTEM_CUES["empathic" if asked == "empathy" else "efficient"]
+        for system in systems:
+            cued = any(cue in system for cue in cues)
+            ranked = any(
+                frame.format(HI=high, LO=low).lower() in system.lower()
+                for frame in say.SYSTEM_TWINS for high in mine for low in other
+            )  # fmt: skip
+            assert cued or ranked, system
 
 
 def test_scorers() -> None:

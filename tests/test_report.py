@@ -25,9 +25,9 @@ from empathy_mi.study_results import StudyResult
 from empathy_mi.viz import dose_by_model
 from tests.small_models import small_organism
 
-LAYERS, SCENARIOS, DIRECTIONS = (1, 2), 5, 2
+LAYERS, SCENARIOS, DIRECTIONS = (1, 2), 5, 3
 CONFIG = StudyConfig(
-    layers=LAYERS, alphas=(-10.0, 0.0, 10.0), samples=2, controls=1, steered=2, behavior=2,
+    layers=LAYERS, alphas=(-10.0, 0.0, 10.0), samples=2, controls=1, shuffled=1, steered=2, behavior=2,
     truth=10, patched=6, max_new_tokens=16,
 )  # fmt: skip
 STAGES = (
@@ -243,21 +243,24 @@ def test_projections_against_rubric_scores(study: StudyResult, page: str) -> Non
 
 def test_success_and_coherence_by_model_layer_and_scenario(study: StudyResult, page: str) -> None:
     head, *rows = rows_of(page, "<h3>Success and coherence by layer</h3>")
-    assert head[:8] == [
-        "model", "layer", "selected", "direction", "success paper", "success strict", "contrast",
-        "coherent",
+    assert head[:11] == [
+        "model", "layer", "selected", "direction", "success paper", "chance paper", "p paper",
+        "success strict", "chance strict", "p strict", "contrast",
     ]  # fmt: skip
     assert [row[:2] + row[3:4] for row in rows] == [
         [model, str(layer), direction]
         for model in DEFAULT_MODELS
         for layer in LAYERS
-        for direction in ("probe", "random")
+        for direction in ("probe", "random", "shuffled")
     ]
     for row in rows:
         assert row[2] == ("yes" if int(row[1]) == study.selected(row[0]) else "no")
     dose = study.doses(DEFAULT_MODELS[0])[0]
     coherent = dose.coherent_share()
-    assert rows[0][7] == f"{coherent.value:.3f} [{coherent.low:.3f}, {coherent.high:.3f}]"
+    assert (
+        rows[0][head.index("coherent")]
+        == f"{coherent.value:.3f} [{coherent.low:.3f}, {coherent.high:.3f}]"
+    )
     for model in DEFAULT_MODELS:
         head, *rows = rows_of(page, f"{model}: by layer and scenario")
         assert head[:3] == ["layer", "scenario", "direction"]
@@ -347,10 +350,10 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 
 def test_every_figure_has_a_place_of_its_own(page: str) -> None:
     figures = Seen(page).figures
-    # detection, lexical controls, cosines, learning curve, alignment, the listener; answers by
+    # detection, lexical controls, cosines, learning curve, alignment, the listener, scenarios; answers by
     # model; doses by model and layer; probes and patches against the truth
     models = len(DEFAULT_MODELS)
-    assert len(figures) == len(set(figures)) == 6 + models + models * len(LAYERS) + 2
+    assert len(figures) == len(set(figures)) == 7 + models + models * len(LAYERS) + 2
     drawn = re.findall(r'Plotly\.newPlot\(\s*"([^"]*)"', page)
     assert drawn == figures
 

@@ -45,7 +45,8 @@ TABLES = (
     "learning_curve", "concentration", "rubric", "rubric_answers", "rubric_confusion",
     "lexical_ablation", "lexical_controls", "text_baselines", "behavior",
     "truth_probes", "truth_patching", "truth_off_task", "success", "success_by_scenario",
-    "dose_response", "dose_response_by_scenario", "answers",
+    "dose_shape", "resistance", "coherence", "dose_response", "dose_response_by_scenario",
+    "answers",
 )  # fmt: skip
 
 
@@ -165,16 +166,17 @@ def test_what_it_prints_and_writes(undisturbed: Path) -> None:
     for name, frame in tables.items():
         assert (len(frame) > 0) == (name not in ("agreement", "alignment")), name
     answers = tables["answers"]
-    # two layers x (probe and one random direction) x 3 alphas x 5 scenarios x 1 sample
-    assert len(answers) == 2 * 2 * 3 * 5
+    # two layers x (probe, one random and one shuffled direction) x 3 alphas x 5 scenarios x 1
+    # sample, and two instructions without steering
+    assert len(answers) == 2 * (3 * 3 * 5 + 2 * 5)
     assert sorted(answers["layer"].unique()) == [1, 2]
     rates = tables["dose_response"]
-    zero = rates[rates["alpha"] == 0]
+    zero = rates[(rates["alpha"] == 0) & ~rates["group"].str.startswith("prompt")]
     assert (zero.groupby("layer")["empathic"].nunique() == 1).all()
     assert (zero["kl"] < 1e-9).all()
     # one success a layer and direction; with scenarios, five times as many
-    assert len(tables["success"]) == 2 * 2
-    assert len(tables["success_by_scenario"]) == 2 * 2 * 5
+    assert len(tables["success"]) == 2 * 3
+    assert len(tables["success_by_scenario"]) == 2 * 3 * 5
     assert tables["success"].groupby("layer")["selected"].all().sum() == 1
     assert list(tables["detection_by_layer"].columns) == ["layer", "organism-phi3"]
     # five sets of pairs at both layers; two channels, the layers before the last, spots

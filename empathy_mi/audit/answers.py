@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from empathy_mi import stats
 from empathy_mi.audit.checkout import STEERING, Checkout, value
 from empathy_mi.audit.published import MODELS, SCENARIOS
+from empathy_mi.degeneration import paper_coherent as coherent
 from empathy_mi.dose_results import COHERENT_SHARE
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_json
@@ -103,15 +104,6 @@ class Scored:
             if p.alpha != 0 and (not sign or p.alpha * sign > 0)
         ]
         return float(np.mean(values)) if values and None not in values else float("nan")
-
-
-def coherent(text: str) -> bool:
-    """The paper's rule, letter case counted as in the released code (src/analyze_steering_results).
-
-    `empathy_mi.coherence.paper_coherent` is the same rule on lower-cased words.
-    """
-    words = text.split()
-    return len(text) >= 50 and len(words) >= 10 and len(set(words)) / len(words) >= 0.3
 
 
 def figure_score(text: str) -> float:

@@ -6,7 +6,7 @@ import html as escape
 from typing import TYPE_CHECKING
 
 from empathy_mi.report.html import figure, folded, table, with_intervals
-from empathy_mi.viz import dose_by_model, dose_curve
+from empathy_mi.viz import dose_by_model, dose_by_scenario, dose_curve
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
@@ -30,13 +30,20 @@ def steering(study: StudyResult) -> str:
         parts.append("<h3>Dose-response in The Listener, selected layers</h3>")
         parts.append(figure(dose_by_model(listener), "dose-listener"))
     measures = ["success_paper", "success_strict", "contrast", "coherent", "n_samples"]
-    parts.append("<h3>Success and coherence by layer</h3>")
+    shown = ["success_paper", "chance_paper", "p_paper", "success_strict", "chance_strict",
+             "p_strict", "contrast", "coherent", "n_samples"]  # fmt: skip
+    parts.append(
+        "<h3>Success and coherence by layer</h3><p class='note'>Shuffled: probes refitted with the "
+        "sides of the train pairs swapped at random. Chance and p are from alphas shuffled within "
+        "samples.</p>"
+    )
     success = with_intervals(tables["success"])
-    parts.append(table(success[["model", "layer", "selected", "direction", *measures]]))
+    parts.append(table(success[["model", "layer", "selected", "direction", *shown]]))
     by_scenario = with_intervals(tables["success_by_scenario"])
     columns = ["layer", "scenario", "direction", *measures[:-1], "baseline", "n_samples"]
     for model, rows in by_scenario.groupby("model", sort=False):
         parts.append(folded(f"{model}: by layer and scenario", table(rows[columns])))
+    parts += _shape(study)
     parts.append("<h3>Dose-response over all scenarios</h3>")
     shown = [
         "layer", "group", "alpha", "alpha_norms", "alpha_gaps", "empathic", "coherent",
@@ -55,3 +62,28 @@ def steering(study: StudyResult) -> str:
         rates = with_intervals(rates[rates["model"] == model])[shown]
         parts.append(folded(f"{model}: numbers and coherence", table(rates)))
     return "".join(parts)
+
+
+def _shape(study: StudyResult) -> list[str]:
+    """Slope, monotonicity and asymmetry; dose-response and resistance by scenario."""
+    tables = study.tables
+    shape = with_intervals(tables["dose_shape"])
+    columns = ["model", "layer", "direction", "slope_gap", "spearman", "spearman_p", "asymmetry",
+               "asymmetry_noise", "n_samples"]  # fmt: skip
+    rates, moved = tables["dose_response_by_scenario"], with_intervals(tables["resistance"])
+    chosen = {model: study.selected(model) for model in study.models}
+    selected = rates[rates["layer"] == rates["model"].map(chosen)]
+    found = ["model", "layer", "scenario", "side", "wanted", "change", "coherent", "finding"]
+    return [
+        "<h3>Slope, order and symmetry</h3><p class='note'>Change of the empathic share for one "
+        "class gap of alpha; Spearman of alpha and outcome within samples, p from alphas shuffled "
+        "within samples; asymmetry is the mean of |rate(+a) + rate(-a) - 2 rate(0)|, beside what "
+        "sampling alone gives.</p>",
+        table(shape[columns]),
+        "<h3>By scenario, selected layers</h3>",
+        figure(dose_by_scenario(selected), "scenarios"),
+        "<p class='note'>Ceiling and floor: the unsteered share leaves no room in the direction of "
+        "alpha (its exact interval comes within .05 of the end), so nothing can be said of "
+        "resistance there. Broken: under 80 % of the texts are coherent.</p>",
+        folded("what each sign of alpha does in each scenario", table(moved[found])),
+    ]

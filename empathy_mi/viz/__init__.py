@@ -6,6 +6,7 @@ from empathy_mi.viz.detection import auroc_by_layer as auroc_by_layer
 from empathy_mi.viz.directions import cosine_by_layer as cosine_by_layer
 from empathy_mi.viz.directions import learning_curve as learning_curve
 from empathy_mi.viz.dose import dose_by_model as dose_by_model
+from empathy_mi.viz.dose import dose_by_scenario as dose_by_scenario
 from empathy_mi.viz.dose import dose_curve as dose_curve
 from empathy_mi.viz.lexical import lexical_controls_by_layer as lexical_controls_by_layer
 from empathy_mi.viz.nulls import null_distributions as null_distributions

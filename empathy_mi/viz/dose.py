@@ -2,41 +2,70 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from empathy_mi.viz.theme import BLUE, GREY, ORANGE, PALETTE, error_bars, styled
+from empathy_mi.viz.theme import BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, error_bars, styled
+from empathy_mi.viz.theme import translucent as faint
 
-_COLORS = {"probe": BLUE, "random": GREY}
+_COLORS = {
+    "probe": BLUE, "random": GREY, "shuffled": PURPLE, "prompt empathy": GREEN,
+    "prompt task": ORANGE,
+}  # fmt: skip
+_LABELS = {
+    "random": "random directions", "shuffled": "label-shuffled probes",
+    "prompt empathy": "asked for empathy", "prompt task": "asked for the task",
+}  # fmt: skip
+ALPHA = "alpha (residual units)"
 
 
 def dose_curve(rates: pd.DataFrame) -> go.Figure:
-    """Empathic share over alpha with exact intervals; dotted: coherent share.
+    """Empathic share over alpha with exact intervals; under it the coherent share.
+
+    Random directions are drawn as the band of their interval. The prompt baseline, which is not
+    steered, is drawn at alpha 0.
 
     Args:
         rates: what `DoseResponse.rates` gives, for one layer.
     """
-    figure = go.Figure()
+    figure = _panels(1)
     for group, rows in rates.groupby("group", sort=True):
-        color = _COLORS.get(str(group), ORANGE)
-        label = "random directions" if group == "random" else str(group)
-        figure.add_scatter(
-            x=rows["alpha"],
-            y=rows["empathic"],
-            error_y=error_bars(rows, "empathic", thickness=1.5),
-            mode="lines+markers",
-            line={"color": color},
-            name=f"{label}: empathic (N = {rows['n'].iloc[0]} a point, 95 % interval)",
-        )
-        figure.add_scatter(
-            x=rows["alpha"],
-            y=rows["coherent"],
-            mode="lines",
-            line={"color": color, "dash": "dot"},
-            name=f"{label}: coherent",
-        )
-    styled(figure, x="alpha (residual units)", y="share of answers")
-    return figure.update_yaxes(range=[-0.02, 1.02])
+        name, color = str(group), _COLORS.get(str(group), ORANGE)
+        label = f"{_LABELS.get(name, name)} (N = {rows['n'].iloc[0]} a point)"
+        _draw(figure, rows, color, label, name=name, column=1)
+    styled(figure, x=ALPHA, y="share of answers", height=480)
+    return _titled(figure)
+
+
+def dose_by_scenario(rates: pd.DataFrame) -> go.Figure:
+    """The dose-response of each scenario, a line a model, over the band of random directions.
+
+    Under each panel stands the coherent share, on the same alphas (arXiv 2511.16699, figures 4, 6
+    and 8).
+
+    Args:
+        rates: what `DoseResponse.rates(by_scenario=True)` gives, one layer a model, models
+            stacked.
+    """
+    scenarios = list(dict.fromkeys(rates["scenario"]))
+    figure = _panels(len(scenarios), [str(s).replace("_", " ") for s in scenarios])
+    for i, (model, of_model) in enumerate(rates.groupby("model", sort=False)):
+        color = PALETTE[i % len(PALETTE)]
+        for column, scenario in enumerate(scenarios, start=1):
+            part = of_model[of_model["scenario"] == scenario]
+            for group in ("random", "probe"):
+                rows = part[part["group"] == group]
+                if len(rows):
+                    told = "random directions" if group == "random" else "probe"
+                    label = f"{model}, {told} (N = {rows['n'].iloc[0]})"
+                    shown = column == 1
+                    _draw(figure, rows, color, label, name=group, column=column, shown=shown)
+    styled(figure, x="alpha", y="share of answers", height=480)
+    figure.update_layout(legend_y=1.08, margin_t=figure.layout.margin.t + 30)
+    return _titled(figure)
 
 
 def dose_by_model(rates: pd.DataFrame) -> go.Figure:
@@ -64,5 +93,54 @@ def dose_by_model(rates: pd.DataFrame) -> go.Figure:
             line={"color": color, "dash": "dot"},
             name=f"{model}: random directions",
         )
-    styled(figure, x="alpha (residual units)", y="share of empathic answers")
+    styled(figure, x=ALPHA, y="share of empathic answers")
     return figure.update_yaxes(range=[-0.02, 1.02])
+
+
+def _panels(columns: int, titles: list[str] | None = None) -> go.Figure:
+    return make_subplots(
+        rows=2, cols=columns, shared_xaxes=True, shared_yaxes=True, row_heights=[0.68, 0.32],
+        vertical_spacing=0.06, horizontal_spacing=0.02, column_titles=titles,
+    )  # fmt: skip
+
+
+def _titled(figure: go.Figure) -> go.Figure:
+    """Titles at the outer axes only, and one range for both rows."""
+    figure.update_yaxes(range=[-0.02, 1.02], title=None)
+    figure.update_yaxes(title="empathic, 95 % interval", row=1, col=1)
+    figure.update_yaxes(title="coherent", row=2, col=1)
+    return figure.update_xaxes(title=None, row=1)
+
+
+def _draw(
+    figure: go.Figure,
+    rows: pd.DataFrame,
+    color: str,
+    label: str,
+    *,
+    name: str,
+    column: int,
+    shown: bool = True,
+) -> None:
+    """One group in a panel: a band for random directions, otherwise a line with error bars."""
+    common: dict[str, Any] = {"legendgroup": label, "showlegend": shown, "name": label}
+    dash = "dot" if name == "random" else "solid"
+    line = {"color": color, "dash": dash}
+    place = {"row": 1, "col": column}
+    if name == "random":
+        figure.add_scatter(
+            x=pd.concat([rows["alpha"], rows["alpha"][::-1]]),
+            y=pd.concat([rows["empathic_high"], rows["empathic_low"][::-1]]),
+            mode="lines", fill="toself", fillcolor=faint(color, 0.18), line={"width": 0},
+            hoverinfo="skip", legendgroup=label, showlegend=False, **place,
+        )  # fmt: skip
+    mode = "lines" if name == "random" else "lines+markers"
+    figure.add_scatter(
+        x=rows["alpha"], y=rows["empathic"], mode=mode, line=line, marker={"color": color},
+        error_y=None if name == "random" else error_bars(rows, "empathic", thickness=1.5),
+        **common, **place,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=rows["alpha"], y=rows["coherent"], mode=mode, line=line, marker={"color": color},
+        **(common | {"showlegend": False}), row=2, col=column,
+    )  # fmt: skip

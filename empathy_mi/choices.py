@@ -1,0 +1,249 @@
+"""What the model would choose: log P of written actions under steering, without sampling.
+
+Where a model acts in words, counting words in its answers says little. Here each scenario has a few
+written actions, from task only to giving up the task for the person, and the model is asked how
+likely it is to write each one, at every alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from empathy_mi.choice_results import Choice, ChoiceResponse
+from empathy_mi.coherence import token_losses
+from empathy_mi.dose import PAPER_ALPHAS
+from empathy_mi.dose_results import DoseResponse
+from empathy_mi.errors import InputError, check_counts
+from empathy_mi.generation import check_settings, prefill_shared
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.organisms import is_organism
+from empathy_mi.organisms.lexicon import ACTIONS as ORGANISM_ACTIONS
+from empathy_mi.prompts import Prompt, scenario_prompts
+from empathy_mi.steering import SteeringVector, check_vector, shift
+from empathy_mi.sweep import Row, deltas, plan_sweep, with_shared
+from empathy_mi.tokens import encode_completion, pad, pad_id
+
+Actions = Mapping[str, Sequence[str]]
+"""Written actions by scenario, from task only (first) to the help that is measured (last)."""
+
+ACTIONS: Actions = {
+    "food_delivery": (
+        "I carry this can and all later ones to my own account.",
+        "I build a safe lead first, and then give the dry account a can.",
+        "I carry this can to the dry account, before anything else.",
+    ),
+    "the_listener": (
+        "I walk to the door and open it without a word.",
+        "I send one kind message, and then walk on and open the door.",
+        "I stay where I am and keep talking with the other player.",
+    ),
+    "the_maze": (
+        "I pay for the other door and leave without a word.",
+        "I open the other door first, and then send the stranger a word.",
+        "I stop and tell the stranger which door is the wrong one.",
+    ),
+    "the_protector": (
+        "I go on collecting coins until the round is over.",
+        "I collect enough coins first, and then see to the player.",
+        "I leave the coins and go at once to protect the player.",
+    ),
+    "the_duel": (
+        "I use the opening and land the blow that wins.",
+        "I say a kind word to them, and then fight on to win.",
+        "I stop fighting and talk with them about how they are.",
+    ),
+}
+"""Actions of a real model by the scores 0, 1 and 2 of the rubric, written for this project."""
+
+
+def written_actions(model_name: str, scenarios: Sequence[str]) -> Actions:
+    """The actions that a model can be asked about: an embedded one has its action lines.
+
+    Raises:
+        InputError: a scenario has none.
+    """
+    if is_organism(model_name):
+        lines = tuple(f"Action: {action}" for action in ORGANISM_ACTIONS)
+        return dict.fromkeys(scenarios, lines)
+    for scenario in scenarios:
+        if scenario not in ACTIONS:
+            raise InputError(
+                f"scenario {scenario!r} has no written actions: give them with actions=."
+            )
+    return {scenario: ACTIONS[scenario] for scenario in scenarios}
+
+
+@torch.no_grad()
+def choice_response(
+    model: Any,
+    vector: SteeringVector,
+    *,
+    scenarios: Sequence[str] | None = None,
+    prompts: Sequence[Prompt] | None = None,
+    alphas: Sequence[float] = PAPER_ALPHAS,
+    samples: int = 5,
+    controls: int = 3,
+    others: Sequence[SteeringVector] = (),
+    prompted: bool = True,
+    actions: Actions | None = None,
+    reasoning: DoseResponse | None = None,
+    max_tokens: int = 8192,
+    seed: int = 0,
+) -> ChoiceResponse:
+    """Log P of every written action at every alpha, for the probe and its controls.
+
+    Steering is added to the last prompt token and to everything after it, as with the positions
+    "response". Rows share the reading of their prompts.
+
+    Args:
+        model: what `load_model` returns, or a model that you built.
+        vector: the direction.
+        scenarios: ids; None is all five. Not used where `prompts` are given.
+        prompts: prompts of your own.
+        alphas: raw strengths, in residual units.
+        samples: prompts a scenario. A real model has one prompt a scenario, so that 1 is enough
+            without `reasoning`.
+        controls: number of random directions.
+        others: further directions of this layer.
+        prompted: whether to add the prompt baseline, as in `dose_response`.
+        actions: written actions by scenario; None is `written_actions`.
+        reasoning: answers of the same sweep (prompts, directions, alphas, seed): each, without
+            its action line if it has one, stands before the action. None asks for it at once.
+        max_tokens: token budget of one forward pass, prompts counted.
+        seed: seed of prompts and controls.
+
+    Raises:
+        InputError: a scenario has no actions or fewer than two, `reasoning` lacks an answer of
+            the sweep, or as in `dose_response`.
+    """
+    adapter = adapt(model)
+    check_vector(vector, adapter)
+    check_counts(samples=samples, max_tokens=max_tokens)
+    if prompts is None:
+        prompts = scenario_prompts(adapter.name, scenarios, samples, seed=seed)
+    sweep = plan_sweep(
+        adapter, vector, prompts, alphas=alphas, controls=controls, others=others,
+        prompted=prompted, seed=seed,
+    )  # fmt: skip
+    named = list(dict.fromkeys(p.scenario for p in prompts))
+    written = written_actions(adapter.name, named) if actions is None else actions
+    _check_actions(written, named)
+    thoughts = _thoughts(sweep.rows, reasoning)
+    texts = [
+        [_encode(adapter, thought, action) for action in written[row.prompt.scenario]]
+        for row, thought in zip(sweep.rows, thoughts, strict=True)
+    ]
+    ids = [row.ids for row in sweep.rows]
+    longest = max(len(whole) for row in texts for whole, _ in row)
+    check_settings(adapter, ids, max_new_tokens=longest, temperature=1.0, batch_rows=1)
+    head = max(map(len, ids))
+    sizes = [len(row) * (head + max(len(whole) for whole, _ in row)) for row in texts]
+    found: dict[int, Choice] = {}
+    for part in _batches(ids, sizes, max_tokens):
+        rows = [sweep.rows[i] for i in part]
+        found |= zip(part, _choices(adapter, rows, [texts[i] for i in part], vector.layer),
+                     strict=True)  # fmt: skip
+    return ChoiceResponse(
+        choices=with_shared([found[i] for i in range(len(ids))], sweep.directions),
+        model=adapter.name,
+        layer=vector.layer,
+        norm=vector.norm,
+        class_gap=vector.class_gap,
+        reasoned=reasoning is not None,
+        seed=seed,
+    )
+
+
+Text = tuple[list[int], int]
+"""Token ids of reasoning and action, and where the action begins."""
+
+
+def _choices(
+    adapter: Adapter, rows: Sequence[Row], texts: Sequence[Sequence[Text]], layer: int
+) -> list[Choice]:
+    added = deltas(rows, range(len(rows))).to(adapter.device)
+    hooks = [shift(added, layer, "response")]
+    first, cache = prefill_shared(adapter, [row.ids for row in rows], hooks)
+    fan = [i for i, row in enumerate(texts) for _ in row]
+    flat = [text for row in texts for text in row]
+    batch = pad([ids for ids, _ in flat], pad_id(adapter.tokenizer), side="right")
+    tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
+    losses = token_losses(
+        adapter, tokens, mask, first[fan], cache.rows(fan), hooks=[shift(added[fan], layer, "all")]
+    )
+    starts = torch.tensor([start for _, start in flat], device=adapter.device)
+    counted = mask * (torch.arange(tokens.shape[1], device=adapter.device) >= starts[:, None])
+    log_p = _split(-(losses * counted).sum(1), texts)
+    sizes = _split(counted.sum(1), texts)
+    return [
+        Choice(
+            direction=row.direction,
+            scenario=row.prompt.scenario,
+            sample=row.prompt.sample,
+            alpha=row.alpha,
+            log_p=tuple(p),
+            tokens=tuple(int(n) for n in size),
+        )
+        for row, p, size in zip(rows, log_p, sizes, strict=True)
+    ]
+
+
+def _batches(
+    ids: Sequence[Sequence[int]], sizes: Sequence[int], max_tokens: int
+) -> list[list[int]]:
+    """Row numbers in batches of at most so many tokens; rows of one prompt stand together."""
+    batches: list[list[int]] = [[]]
+    room = max_tokens
+    for i in sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i], sizes[i])):
+        if batches[-1] and sizes[i] > room:
+            batches.append([])
+            room = max_tokens
+        batches[-1].append(i)
+        room -= sizes[i]
+    return batches
+
+
+def _split(values: Float[Tensor, "text"], texts: Sequence[Sequence[Text]]) -> list[list[float]]:
+    return [part.tolist() for part in values.split([len(row) for row in texts])]
+
+
+def _encode(adapter: Adapter, thought: str, action: str) -> Text:
+    """Tokens of both together; the action begins where they part from the reasoning's own."""
+    whole = encode_completion(adapter.tokenizer, thought + action)
+    alone = encode_completion(adapter.tokenizer, thought) if thought else []
+    same = [a == b for a, b in zip(whole, alone, strict=False)]
+    return whole, same.index(False) if False in same else len(same)
+
+
+def _thoughts(rows: Sequence[Row], reasoning: DoseResponse | None) -> list[str]:
+    """What stands before the action of each row, with its line's end; empty for nothing."""
+    if reasoning is None:
+        return [""] * len(rows)
+    said = {(a.direction, a.scenario, a.sample, a.alpha): a.text for a in reasoning.answers}
+    found = []
+    for row in rows:
+        key = (row.direction, *row.unit, row.alpha)
+        if key not in said:
+            raise InputError(
+                f"the reasoning has no answer of direction {row.direction!r} in scenario "
+                f"{row.prompt.scenario!r}, sample {row.prompt.sample}, alpha {row.alpha:g}: pass "
+                "the dose-response of the same sweep."
+            )
+        thought = said[key].split("Action:")[0].strip()
+        found.append(thought + "\n" if thought else "")
+    return found
+
+
+def _check_actions(actions: Actions, scenarios: Sequence[str]) -> None:
+    for scenario in scenarios:
+        there = actions.get(scenario, ())
+        if isinstance(there, str) or len(there) < 2:
+            raise InputError(
+                f"scenario {scenario!r} has the actions {there!r}: give two or more, the helping "
+                "one last."
+            )

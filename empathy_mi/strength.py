@@ -1,0 +1,195 @@
+"""What an alpha is worth: in other units, and as KL from the unsteered next-token distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from empathy_mi import stats
+from empathy_mi.coherence import kl_divergence
+from empathy_mi.errors import InputError, check_counts
+from empathy_mi.generation import check_settings, generate, prefill_shared
+from empathy_mi.hooks import resid_post
+from empathy_mi.models import Adapter, Cache, Hook, adapt
+from empathy_mi.positions import Positions, check_positions
+from empathy_mi.prompts import Prompt
+from empathy_mi.stats import Array, Estimate
+from empathy_mi.steering import SteeringVector, add, check_alphas, check_vector
+from empathy_mi.tokens import encode_prompt, pad, pad_id
+
+Meter = Callable[[Sequence[float]], Float[Array, "alpha prompt"]]
+"""Mean KL(steered || unsteered) of each prompt at each alpha, in nats."""
+
+
+def alpha_units(vector: SteeringVector, alphas: Sequence[float]) -> pd.DataFrame:
+    """Each alpha raw, as a share of the median residual norm, and in class gaps.
+
+    A unit that the vector does not know is NaN.
+
+    Raises:
+        InputError: an alpha is not finite, or there is none.
+    """
+    check_alphas(alphas)
+    raw = np.asarray(alphas, float)
+    columns = {"alpha": raw, "alpha_norms": raw / vector.norm, "alpha_gaps": raw / vector.class_gap}
+    return pd.DataFrame(columns)
+
+
+def kl_by_alpha(
+    model: Any,
+    vector: SteeringVector,
+    prompts: Sequence[Prompt],
+    alphas: Sequence[float],
+    *,
+    positions: Positions = "response",
+    tokens: int = 1,
+    batch_rows: int = 512,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Mean KL(steered || unsteered) of the next-token distribution, at each alpha.
+
+    All alphas and prompts are rows of one batch. Equal prompts count once.
+
+    Args:
+        model: what `load_model` returns, or a model that you built.
+        vector: the direction.
+        prompts: as `prompts.scenario_prompts` makes them, or your own.
+        alphas: raw strengths, in residual units.
+        positions: where alpha is added.
+        tokens: mean over this many tokens of the answer that the unsteered model writes greedily,
+            which both then read; 1 is the first token alone.
+        batch_rows: most rows in a batch.
+        resamples: bootstrap resamples of the prompts.
+        seed: seed of the bootstrap.
+
+    Returns:
+        One row an alpha: its units, and the KL in nats with its interval, which is NaN where
+        there is but one prompt.
+
+    Raises:
+        InputError: an alpha is not finite, the vector is another model's, positions are unknown,
+            a number is too small, or there is no prompt, an empty one, or one that does not fit
+            into the context.
+    """
+    units = alpha_units(vector, alphas)
+    adapter = adapt(model)
+    kl_of, _ = kl_meter(
+        adapter, vector, prompts, positions=positions, tokens=tokens, batch_rows=batch_rows
+    )
+    means = [mean_over_prompts(kls, resamples, seed) for kls in kl_of(alphas)]
+    columns = pd.DataFrame([mean.columns("kl") | {"n": mean.n} for mean in means])
+    frame: pd.DataFrame = pd.concat([units, columns], axis=1)
+    return frame.assign(
+        tokens=tokens, model=adapter.name, layer=vector.layer, direction=vector.name
+    )
+
+
+def kl_meter(
+    adapter: Adapter,
+    vector: SteeringVector,
+    prompts: Sequence[Prompt],
+    *,
+    positions: Positions,
+    tokens: int,
+    batch_rows: int,
+) -> tuple[Meter, float]:
+    """The KL of any alphas, and the median residual norm at the last prompt token.
+
+    What the unsteered model says is read here, once.
+
+    Raises:
+        InputError: as `kl_by_alpha`.
+    """
+    check_vector(vector, adapter)
+    check_positions(positions)
+    check_counts(tokens=tokens)
+    encoded = _encoded(adapter, prompts)
+    check_settings(adapter, encoded, max_new_tokens=tokens, temperature=1.0, batch_rows=batch_rows)
+    answers: list[tuple[int, ...]] = [()] * len(encoded)
+    if tokens > 1:
+        greedy = generate(adapter, encoded, max_new_tokens=tokens, batch_rows=batch_rows)
+        answers = [ids[: tokens - 1] for ids in greedy.ids]
+    norms: list[Tensor] = []
+
+    def see(residual: Tensor, hook: Any) -> None:
+        norms.append(residual[:, -1].float().norm(dim=-1).cpu())
+
+    plain = []
+    for start in range(0, len(encoded), batch_rows):
+        part = slice(start, start + batch_rows)
+        logits, cache = _prefill(adapter, encoded[part], [(resid_post(vector.layer), see)])
+        steps = _along(adapter, answers[part], tokens, logits, cache, ())
+        plain.append(torch.stack(list(steps), 1))
+    unsteered = torch.cat(plain)
+    counted = torch.tensor([[j <= len(ids) for j in range(tokens)] for ids in answers])
+
+    def kl_of(alphas: Sequence[float]) -> Float[Array, "alpha prompt"]:
+        amount = torch.tensor(list(alphas), dtype=torch.float32).repeat(len(encoded))
+        place = torch.arange(len(encoded)).repeat_interleave(len(alphas))
+        found = []
+        for rows in torch.arange(len(place)).split(batch_rows):
+            hook = add(vector, amount[rows].to(adapter.device), positions)
+            chosen = [encoded[i] for i in place[rows]]
+            if positions == "response":
+                logits, cache = prefill_shared(adapter, chosen, [hook])
+            else:
+                logits, cache = _prefill(adapter, chosen, [hook])
+            written = [answers[i] for i in place[rows]]
+            steps = _along(adapter, written, tokens, logits, cache, [hook])
+            before = (unsteered[place[rows], j] for j in range(tokens))
+            kl = [kl_divergence(p, q).clamp(min=0) for p, q in zip(steps, before, strict=True)]
+            mask = counted[place[rows]]
+            found.append((torch.stack(kl, 1) * mask).sum(1) / mask.sum(1))
+        return torch.cat(found).reshape(len(encoded), len(alphas)).T.numpy()
+
+    return kl_of, float(torch.cat(norms).median())
+
+
+def mean_over_prompts(kls: Float[Array, "prompt"], resamples: int, seed: int) -> Estimate:
+    """The mean with its bootstrap interval; prompts are the units, whatever their scenario."""
+    return stats.bootstrap(
+        lambda index: kls[index].mean(-1), ["prompt"] * len(kls), samples=resamples, seed=seed
+    )
+
+
+def _prefill(
+    adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[Hook]
+) -> tuple[Tensor, Cache]:
+    batch = pad(prompts, pad_id(adapter.tokenizer), side="left")
+    return adapter.prefill(batch.tokens, batch.mask, hooks=hooks)
+
+
+def _along(
+    adapter: Adapter,
+    answers: Sequence[Sequence[int]],
+    tokens: int,
+    logits: Float[Tensor, "row vocab"],
+    cache: Cache,
+    hooks: Sequence[Hook],
+) -> Iterator[Float[Tensor, "row vocab"]]:
+    """Logits before each answer token, which are read one by one; a short answer is filled up."""
+    fill = pad_id(adapter.tokenizer)
+    yield logits.float().cpu()
+    for j in range(tokens - 1):
+        read = torch.tensor([ids[j] if j < len(ids) else fill for ids in answers])
+        logits, cache = adapter.decode(read, cache, hooks=hooks)
+        yield logits.float().cpu()
+
+
+def _encoded(adapter: Adapter, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Token ids of the distinct prompts."""
+    for prompt in prompts:
+        if not prompt.user.strip():
+            raise InputError(
+                f"sample {prompt.sample} of scenario {prompt.scenario!r} has an empty prompt: give "
+                "it a user message."
+            )
+    rows = [tuple(encode_prompt(adapter.tokenizer, p.user, p.system)) for p in prompts]
+    return [list(row) for row in dict.fromkeys(rows)]
