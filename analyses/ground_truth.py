@@ -20,6 +20,7 @@ CONFIG = emi.StudyConfig(
     alphas=(-20.0, -10.0, -5.0, 0.0, 5.0, 10.0, 20.0),
     samples=10,
     steered=4,
+    shuffled=0,
     behavior=200,
     truth=100,
     patched=40,

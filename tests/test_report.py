@@ -27,8 +27,8 @@ from tests.small_models import small_organism
 
 LAYERS, SCENARIOS, DIRECTIONS = (1, 2), 5, 3
 CONFIG = StudyConfig(
-    layers=LAYERS, alphas=(-10.0, 0.0, 10.0), samples=2, controls=1, shuffled=1, steered=2, behavior=2,
-    truth=10, patched=6, max_new_tokens=16,
+    layers=LAYERS, alphas=(-10.0, 0.0, 10.0), samples=2, controls=1, shuffled=1, steered=2,
+    behavior=2, truth=10, patched=6, max_new_tokens=16,
 )  # fmt: skip
 STAGES = (
     "model", "text", "behavior", "activations", "detection", "directions", "lexical", "rubric",
@@ -350,8 +350,8 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 
 def test_every_figure_has_a_place_of_its_own(page: str) -> None:
     figures = Seen(page).figures
-    # detection, lexical controls, cosines, learning curve, alignment, the listener, scenarios; answers by
-    # model; doses by model and layer; probes and patches against the truth
+    # detection, lexical controls, cosines, learning curve, alignment, the listener, scenarios;
+    # answers by model; doses by model and layer; probes and patches against the truth
     models = len(DEFAULT_MODELS)
     assert len(figures) == len(set(figures)) == 7 + models + models * len(LAYERS) + 2
     drawn = re.findall(r'Plotly\.newPlot\(\s*"([^"]*)"', page)
