@@ -101,7 +101,7 @@ def write_tensors(
 ) -> Path:
     """Write named tensors and JSON-able metadata as one safetensors file, atomically."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"empathy_mi": json.dumps(metadata, sort_keys=True)}
+    header = {"empathy_mi": json.dumps(metadata)}
     return write_bytes(path, safetensors_bytes(flat, metadata=header))
 
 

@@ -66,7 +66,7 @@ PRESETS: dict[str, StudyConfig] = {
     "full": StudyConfig(
         samples=20, controls=5, shuffled=5, steered=7, behavior=200, truth=150, patched=60
     ),
-    "paper": StudyConfig(every=4, samples=5, controls=3, shuffled=3, steered=1, context="none"),
+    "paper": StudyConfig(every=4, samples=5, controls=3, steered=1, context="none"),
 }
 """`quick`: under three minutes on two cores. `full`: more layers and samples. `paper`: the layers
 (8, 12, 16, 20, 24), alphas and samples of arXiv 2511.16699, completions read alone."""
