@@ -41,7 +41,9 @@ def run_stages(
         label = f"{adapter.name} [{number}/{len(stages)}] {stage.name}"
         record[stage.name] = kept_or_made(
             own / f"{stage.name}.json",
-            stage_key(config, stage.name, adapter.fingerprint, adapter.backend),
+            stage_key(
+                config, stage.name, adapter.fingerprint, adapter.backend, torch.get_num_threads()
+            ),
             lambda stage=stage: stage.run(record),  # type: ignore[misc]
             say=lambda kept, label=label: say(label + (" (kept)" if kept else "")),  # type: ignore[misc]
         )
@@ -67,10 +69,10 @@ def kept_or_made(
     return stored["result"]
 
 
-def stage_key(config: StudyConfig, stage: str, *about: str) -> str:
-    """What a stage's result depends on: the study besides its models, the version, the threads."""
+def stage_key(config: StudyConfig, stage: str, *about: str | int) -> str:
+    """What a stage's result depends on: the study besides its models, the version, and `about`."""
     values = {k: v for k, v in asdict(config).items() if k != "models"}
-    return digest(__version__, values, *about, torch.get_num_threads(), stage)
+    return digest(__version__, values, *about, stage)
 
 
 def read_record(folder: Path, name: str, stages: Sequence[str]) -> Record:
