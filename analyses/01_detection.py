@@ -7,15 +7,15 @@
 from pathlib import Path
 
 import empathy_mi as emi
-from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.splits import split_detection
+from empathy_mi.study_stages import study_pairs
 
 MODEL = "organism-phi3"  # or "Qwen/Qwen2.5-7B-Instruct", or a local folder
 OUT = Path("out/analyses")
 
 # %%
 model = emi.load_model(MODEL)
-pairs = contrastive_pairs() if is_organism(Path(MODEL).name) else emi.load_pairs()
+pairs = study_pairs(Path(MODEL).name)
 acts = emi.extract_activations(model, pairs)
 probes = emi.fit_probes(acts.train)
 detection = probes.evaluate(acts.test)

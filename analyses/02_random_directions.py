@@ -11,8 +11,8 @@ import pandas as pd
 
 import empathy_mi as emi
 from empathy_mi.nulls import NullControl, isotropic_auroc, matched_auroc, shuffled_auroc
-from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.stats import auroc
+from empathy_mi.study_stages import study_pairs
 
 MODEL = "organism-phi3"
 OUT = Path("out/analyses")
@@ -20,7 +20,7 @@ DRAWS, SEED = 1000, 0
 
 # %%
 model = emi.load_model(MODEL)
-pairs = contrastive_pairs() if is_organism(Path(MODEL).name) else emi.load_pairs()
+pairs = study_pairs(Path(MODEL).name)
 acts = emi.extract_activations(model, pairs)
 probe = emi.fit_probes(acts.train).select()
 observed = float(auroc(*probe.scores(acts.test)))

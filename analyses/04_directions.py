@@ -9,14 +9,14 @@ from pathlib import Path
 import empathy_mi as emi
 from empathy_mi.comparators import compare
 from empathy_mi.concentration import concentration, massive_activations
-from empathy_mi.organisms import contrastive_pairs, is_organism
+from empathy_mi.study_stages import study_pairs
 
 MODEL = "organism-phi3"
 OUT = Path("out/analyses")
 
 # %%
 model = emi.load_model(MODEL)
-pairs = contrastive_pairs() if is_organism(Path(MODEL).name) else emi.load_pairs()
+pairs = study_pairs(Path(MODEL).name)
 acts = emi.extract_activations(model, pairs)
 probes = emi.fit_probes(acts.train)
 layer = probes.select().layer

@@ -7,17 +7,17 @@
 from pathlib import Path
 
 import empathy_mi as emi
-from empathy_mi.organisms import contrastive_pairs, is_organism, organism_answers
+from empathy_mi.study_stages import study_answers, study_pairs
 
 MODEL = "organism-phi3"
 OUT = Path("out/analyses")
 
 # %%
 model = emi.load_model(MODEL)
-embedded = is_organism(Path(MODEL).name)
-acts = emi.extract_activations(model, contrastive_pairs() if embedded else emi.load_pairs())
+name = Path(MODEL).name
+acts = emi.extract_activations(model, study_pairs(name))
 probe = emi.fit_probes(acts.train).select()
-answers = organism_answers(n_per_cell=10, seed=0) if embedded else emi.load_answers()
+answers = study_answers(name)
 
 # %%
 found = emi.behavior_correlation(probe, answers, model=model)

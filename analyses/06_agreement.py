@@ -11,13 +11,13 @@ import pandas as pd
 
 import empathy_mi as emi
 from empathy_mi.agreement import agreement_frame
-from empathy_mi.organisms import contrastive_pairs, is_organism
+from empathy_mi.study_stages import study_pairs
 
 MODELS = ("organism-phi3", "organism-qwen2", "organism-llama")
 OUT = Path("out/analyses")
 
 # %%
-pairs = contrastive_pairs() if is_organism(Path(MODELS[0]).name) else emi.load_pairs()
+pairs = study_pairs(Path(MODELS[0]).name)
 read, probes = {}, {}
 for name in MODELS:
     model = emi.load_model(name)

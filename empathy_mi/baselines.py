@@ -68,12 +68,8 @@ def side_auroc(
     scores: Scores, strata: Sequence[object], *, resamples: int = 2000, seed: int = 0
 ) -> Estimate:
     """AUROC of scores of the two sides, with a bootstrap interval over pairs within strata."""
-    return stats.bootstrap_probability(
-        stats.mean_wins(stats.wins(scores[:, 0], scores[:, 1])),
-        strata,
-        samples=resamples,
-        seed=seed,
-    )
+    crossings = stats.wins(scores[:, 0], scores[:, 1])
+    return stats.bootstrap_auroc(crossings, strata, samples=resamples, seed=seed)
 
 
 def residual_scores(
@@ -95,8 +91,6 @@ def residual_scores(
     Raises:
         InputError: there are fewer than two train pairs.
     """
-    if len(train) < 2:
-        raise InputError(f"cannot make folds of {len(train)} pairs: give 2 train pairs at least.")
     fold = folds_of(train.scenarios, min(folds, len(train)), seed)
     probe, texts = [], []
     for k in np.unique(fold):

@@ -106,12 +106,9 @@ def choose_penalties(train: Activations, *, folds: int = 5, seed: int = 0) -> di
     Raises:
         InputError: there are fewer pairs than folds, or fewer than two folds.
     """
-    if not 2 <= folds <= len(train):
-        raise InputError(
-            f"cannot make {folds} folds of {len(train)} pairs: use 2 to {len(train)} folds."
-        )
+    fold = folds_of(train.scenarios, folds, seed)
     high, low = _sides(train)
-    fold, loss = folds_of(train.scenarios, folds, seed), np.zeros((len(PENALTIES), len(high)))
+    loss = np.zeros((len(PENALTIES), len(high)))
     for k in range(folds):
         inside, outside = fold != k, fold == k
         fits = logistic_path(high[:, inside], low[:, inside], PENALTIES)
@@ -226,7 +223,7 @@ def compare(
                 Compared(
                     layer=layer,
                     method=name,
-                    auroc=stats.bootstrap_probability(stats.mean_wins(wins), strata, **draws),
+                    auroc=stats.bootstrap_auroc(wins, strata, **draws),
                     difference=stats.bootstrap_wins(wins - base[layer], strata, **draws),
                     cosine=float(mine @ theirs / (mine.norm() * theirs.norm())),
                     random_cosine=random_cosine(len(mine)),

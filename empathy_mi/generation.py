@@ -101,7 +101,7 @@ def generate(
             if prefill_hooks is None:
                 logits, cache = prefill_shared(adapter, chosen, hooks)
             else:
-                logits, cache = _read(adapter, chosen, prefill_hooks(rows))
+                logits, cache = read_prompts(adapter, chosen, prefill_hooks(rows))
             first.append(logits.float().cpu())
             ended = torch.zeros(len(rows), dtype=torch.bool)
             for step in range(max_new_tokens):
@@ -142,18 +142,19 @@ def prefill_shared(
     distinct = {tuple(prompt): i for i, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
     rows = [distinct[tuple(prompt)] for prompt in prompts]
     if not hooks:
-        logits, cache = _read(adapter, list(distinct), ())
+        logits, cache = read_prompts(adapter, list(distinct), ())
         return logits[rows], cache.rows(rows)
     if min(map(len, prompts)) == 1:
-        return _read(adapter, prompts, hooks)
-    _, cache = _read(adapter, [prompt[:-1] for prompt in distinct], ())
+        return read_prompts(adapter, prompts, hooks)
+    _, cache = read_prompts(adapter, [prompt[:-1] for prompt in distinct], ())
     last = torch.tensor([prompt[-1] for prompt in prompts], device=adapter.device)
     return adapter.decode(last, cache.rows(rows), hooks=hooks)
 
 
-def _read(
+def read_prompts(
     adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[tuple[str, Any]]
 ) -> tuple[Float[Tensor, "row vocab"], Cache]:
+    """Logits after each prompt, and the cache; each row is read whole, with the hooks."""
     batch = pad(prompts, pad_id(adapter.tokenizer), side="left")
     tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
     return adapter.prefill(tokens, mask, hooks=hooks)

@@ -181,9 +181,7 @@ def _compare(
     control = np.mean(others, axis=0)
 
     def area(wins: Float[Array, "pair pair"]) -> Estimate:
-        return stats.bootstrap_probability(
-            stats.mean_wins(wins), strata, samples=resamples, seed=seed
-        )
+        return stats.bootstrap_auroc(wins, strata, samples=resamples, seed=seed)
 
     def difference(wins: Float[Array, "pair pair"]) -> Estimate:
         return stats.bootstrap_wins(wins, strata, samples=resamples, seed=seed)

@@ -226,8 +226,7 @@ def _readings(
     wins = {name: np.mean([stats.wins(*s.T) for s in draws], 0) for name, draws in scores.items()}
 
     def reading(name: str) -> Reading:
-        mean = stats.mean_wins(wins[name])
-        auroc = stats.bootstrap_probability(mean, strata[name], samples=resamples, seed=seed)
+        auroc = stats.bootstrap_auroc(wins[name], strata[name], samples=resamples, seed=seed)
         if name not in (KEYWORDS, SHUFFLED):
             return Reading(auroc, None)
         difference = wins[name] - wins[AS_WRITTEN]

@@ -246,14 +246,8 @@ def cross_validate(
         InputError: there are fewer pairs than folds, fewer than two folds or pairs, or an
             activation is not finite.
     """
-    if len(train) < 2:
-        raise InputError(f"cannot make folds of {len(train)} pairs: give 2 train pairs at least.")
-    if not 2 <= folds <= len(train):
-        raise InputError(
-            f"cannot make {folds} folds of {len(train)} pairs: use 2 to {len(train)} folds."
-        )
-    check_finite(train)
     fold = folds_of(train.scenarios, folds, seed)
+    check_finite(train)
     high, low = train.empathic.double().numpy(), train.non_empathic.double().numpy()
     results = []
     for k in range(folds):
@@ -313,7 +307,16 @@ def check_finite(activations: Activations) -> None:
 
 
 def folds_of(scenarios: list[str], folds: int, seed: int) -> np.ndarray:
-    """The fold [pair] of each pair: each scenario's pairs are shuffled and dealt out in turn."""
+    """The fold [pair] of each pair: each scenario's pairs are shuffled and dealt out in turn.
+
+    Raises:
+        InputError: there are fewer pairs than folds, or fewer than two folds or pairs.
+    """
+    n = len(scenarios)
+    if n < 2:
+        raise InputError(f"cannot make folds of {n} pairs: give 2 train pairs at least.")
+    if not 2 <= folds <= n:
+        raise InputError(f"cannot make {folds} folds of {n} pairs: use 2 to {n} folds.")
     order = stats.generator(seed, "folds").permutation(len(scenarios))
     dealt = sorted(order, key=lambda i: scenarios[i])
     fold = np.empty(len(scenarios), dtype=int)

@@ -241,6 +241,17 @@ def mean_wins(
     return mean
 
 
+def bootstrap_auroc(
+    crossings: Float[Array, "pair pair"],
+    strata: Sequence[object],
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """The AUROC of `wins`, or of their mean over readers, as in `bootstrap_probability`."""
+    return bootstrap_probability(mean_wins(crossings), strata, samples=samples, seed=seed)
+
+
 def bootstrap_wins(
     crossings: Float[Array, "pair pair"],
     strata: Sequence[object],

@@ -14,14 +14,14 @@ from torch import Tensor
 from empathy_mi import stats
 from empathy_mi.coherence import kl_divergence
 from empathy_mi.errors import InputError, check_counts
-from empathy_mi.generation import check_settings, generate, prefill_shared
+from empathy_mi.generation import check_settings, generate, prefill_shared, read_prompts
 from empathy_mi.hooks import resid_post
 from empathy_mi.models import Adapter, Cache, Hook, adapt
 from empathy_mi.positions import Positions, check_positions
 from empathy_mi.prompts import Prompt
 from empathy_mi.stats import Array, Estimate
 from empathy_mi.steering import SteeringVector, add, check_alphas, check_vector
-from empathy_mi.tokens import encode_prompt, pad, pad_id
+from empathy_mi.tokens import encode_prompt, pad_id
 
 Meter = Callable[[Sequence[float]], Float[Array, "alpha prompt"]]
 """Mean KL(steered || unsteered) of each prompt at each alpha, in nats."""
@@ -124,7 +124,7 @@ def kl_meter(
     plain = []
     for start in range(0, len(encoded), batch_rows):
         part = slice(start, start + batch_rows)
-        logits, cache = _prefill(adapter, encoded[part], [(resid_post(vector.layer), see)])
+        logits, cache = read_prompts(adapter, encoded[part], [(resid_post(vector.layer), see)])
         steps = _along(adapter, answers[part], tokens, logits, cache, ())
         plain.append(torch.stack(list(steps), 1))
     unsteered = torch.cat(plain)
@@ -140,7 +140,7 @@ def kl_meter(
             if positions == "response":
                 logits, cache = prefill_shared(adapter, chosen, [hook])
             else:
-                logits, cache = _prefill(adapter, chosen, [hook])
+                logits, cache = read_prompts(adapter, chosen, [hook])
             written = [answers[i] for i in place[rows]]
             steps = _along(adapter, written, tokens, logits, cache, [hook])
             before = (unsteered[place[rows], j] for j in range(tokens))
@@ -159,13 +159,6 @@ def mean_over_prompts(kls: Float[Array, "prompt"], resamples: int, seed: int) ->
     )
 
 
-def _prefill(
-    adapter: Adapter, prompts: Sequence[Sequence[int]], hooks: Sequence[Hook]
-) -> tuple[Tensor, Cache]:
-    batch = pad(prompts, pad_id(adapter.tokenizer), side="left")
-    return adapter.prefill(batch.tokens, batch.mask, hooks=hooks)
-
-
 def _along(
     adapter: Adapter,
     answers: Sequence[Sequence[int]],
@@ -178,7 +171,8 @@ def _along(
     fill = pad_id(adapter.tokenizer)
     yield logits.float().cpu()
     for j in range(tokens - 1):
-        read = torch.tensor([ids[j] if j < len(ids) else fill for ids in answers])
+        following = [ids[j] if j < len(ids) else fill for ids in answers]
+        read = torch.tensor(following, device=adapter.device)
         logits, cache = adapter.decode(read, cache, hooks=hooks)
         yield logits.float().cpu()
 

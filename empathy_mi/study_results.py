@@ -44,6 +44,18 @@ class StudyResult:
         """The layer that was chosen inside train."""
         return int(self.records[model]["detection"]["selected"])
 
+    def at_selected(
+        self, frame: pd.DataFrame, *, model: str = "model", layer: str = "layer"
+    ) -> pd.DataFrame:
+        """The rows of a table at the layers chosen inside train.
+
+        Args:
+            frame: a table with a row a model and layer.
+            model: its column of models.
+            layer: its column of layers.
+        """
+        return frame[frame[layer] == frame[model].map(self.selected)]
+
     def layer(self, model: str, layer: int) -> dict[str, Any]:
         """The row of the detection table for a layer."""
         rows = self.records[model]["detection"]["layers"]

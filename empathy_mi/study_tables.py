@@ -157,9 +157,9 @@ def _steering(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
 
 
 def _success(dose: DoseResponse, direction: str) -> dict[str, Any]:
+    found = {c: success(dose, c, direction=direction) for c in CONVENTIONS}
     measures = {
-        "success_paper": dose.success_rate("paper", direction=direction),
-        "success_strict": dose.success_rate("strict", direction=direction),
+        **{f"success_{c}": each.rate for c, each in found.items()},
         "contrast": dose.contrast(direction=direction),
         "coherent": dose.coherent_share(direction=direction),
         "baseline": dose.baseline(),
@@ -167,9 +167,8 @@ def _success(dose: DoseResponse, direction: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, e in measures.items():
         row |= e.columns(name)
-    for convention in CONVENTIONS:
-        found = success(dose, convention, direction=direction)
-        row |= {f"chance_{convention}": found.chance, f"p_{convention}": found.p}
+    for convention, each in found.items():
+        row |= {f"chance_{convention}": each.chance, f"p_{convention}": each.p}
     return row | {"n_samples": measures["contrast"].n, "seed": dose.seed}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from empathy_mi.audit.answers import FIGURE_EMPATHY_WORDS, FIGURE_TASK_WORDS, figure_score
+from empathy_mi.audit.answers import figure_score
 from empathy_mi.errors import InputError
 from empathy_mi.outcomes import (
     EMPATHY_WORDS,
@@ -86,10 +86,6 @@ def test_the_fractions_lists_are_longer() -> None:
         "well-being", "mental health", "talk", "here for you",
     }  # fmt: skip
     assert set(FRACTION_TASK_WORDS) - set(TASK_WORDS) == {"move", "door"}
-    assert (FIGURE_EMPATHY_WORDS, FIGURE_TASK_WORDS) == (
-        FRACTION_EMPATHY_WORDS,
-        FRACTION_TASK_WORDS,
-    )
 
 
 def test_scorers_by_name() -> None:

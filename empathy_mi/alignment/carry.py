@@ -206,8 +206,8 @@ def _auroc(scores: Float[Array, "draw pair 2"]) -> Float[Array, "draw"]:
 def _area(
     crossings: Float[Array, "pair pair"], scenarios: Sequence[str], settings: Settings
 ) -> Estimate:
-    return stats.bootstrap_probability(
-        stats.mean_wins(crossings), scenarios, samples=settings.resamples, seed=settings.seed
+    return stats.bootstrap_auroc(
+        crossings, scenarios, samples=settings.resamples, seed=settings.seed
     )
 
 

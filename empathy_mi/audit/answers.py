@@ -18,12 +18,10 @@ from empathy_mi.degeneration import paper_coherent as coherent
 from empathy_mi.dose_results import COHERENT_SHARE
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_json
-from empathy_mi.outcomes import EMPATHY_WORDS, TASK_WORDS, keyword_count, lexical
+from empathy_mi.outcomes import keyword_fraction as figure_score
+from empathy_mi.outcomes import lexical
 from empathy_mi.stats import Array
 
-FIGURE_EMPATHY_WORDS = (*EMPATHY_WORDS, "well-being", "mental health", "talk", "here for you")
-FIGURE_TASK_WORDS = (*TASK_WORDS, "move", "door")
-"""The longer lists of the authors' plotting script, which the success rule does not use."""
 SHUFFLES = 1000
 
 
@@ -104,15 +102,6 @@ class Scored:
             if p.alpha != 0 and (not sign or p.alpha * sign > 0)
         ]
         return float(np.mean(values)) if values and None not in values else float("nan")
-
-
-def figure_score(text: str) -> float:
-    """The score of the authors' figures: e / (e + t) of distinct words, 0.5 where there is none."""
-    empathy = keyword_count(text, FIGURE_EMPATHY_WORDS)
-    task = keyword_count(text, FIGURE_TASK_WORDS)
-    if len(text) < 10:
-        return 0.0
-    return empathy / (empathy + task) if empathy + task else 0.5
 
 
 def read_steering(checkout: Checkout) -> tuple[Cell, ...]:

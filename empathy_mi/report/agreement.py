@@ -54,7 +54,7 @@ def agreement(study: StudyResult) -> str:
 
 
 def _at_selected(study: StudyResult, carried: pd.DataFrame) -> pd.DataFrame:
-    chosen = carried[carried["layer_source"] == carried["source"].map(study.selected)]
+    chosen = study.at_selected(carried, model="source", layer="layer_source")
     shown = ["source", "target", "method", "fit", "auroc", "own", "p_pairs", "p_random",
              "n_test_pairs"]  # fmt: skip
     return with_intervals(chosen)[shown]

@@ -54,9 +54,7 @@ def detection(study: StudyResult) -> str:
         "lexicon's words taken out of both sides, beside texts with as many other words taken "
         "out; excess is the difference of the two. At the selected layers.</p>"
     )
-    chosen = {m: study.selected(m) for m in study.models}
-    lexical = tables["lexical_ablation"]
-    lexical = lexical[lexical["layer"] == lexical["model"].map(chosen)]
+    lexical = study.at_selected(tables["lexical_ablation"])
     shown = ["model", "layer", "auroc", "ablated", "control", "excess", "replacements"]
     parts.append(table(with_intervals(lexical)[shown]))
     controls = tables["lexical_controls"]
@@ -65,7 +63,7 @@ def detection(study: StudyResult) -> str:
         "on all words in random order, and on pairs in which the words say one thing and the act "
         "another, beside a bag of words fitted on the same train pairs and a count of the "
         "lexicon's words. At the selected layers.</p>",
-        table(_by_condition(controls[controls["layer"] == controls["model"].map(chosen)])),
+        table(_by_condition(study.at_selected(controls))),
         figure(lexical_controls_by_layer(controls), "lexical"),
     ]
     parts.append("<h3>What the texts give away without a model</h3>")

@@ -8,8 +8,6 @@ from empathy_mi.report.html import figure, folded, table, with_intervals
 from empathy_mi.viz import cosine_by_layer, learning_curve
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from empathy_mi.study_results import StudyResult
 
 
@@ -17,12 +15,7 @@ def directions(study: StudyResult) -> str:
     """Comparators, stability, learning curve and concentration of each model's direction."""
     tables = study.tables
     compared = tables["comparators"]
-
-    def chosen(frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of the selected layers."""
-        return frame[frame["layer"] == frame["model"].map({m: study.selected(m) for m in
-                                                           study.models})]  # fmt: skip
-
+    chosen = study.at_selected
     parts = [
         "<h2 id='directions'>Is it one direction?</h2>"
         "<p>Other directions from the same train pairs, and how the mean difference hangs on the "

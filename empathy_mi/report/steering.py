@@ -18,9 +18,7 @@ def steering(study: StudyResult) -> str:
     """Success and coherence by model, layer and scenario; dose-response."""
     tables = study.tables
     scenarios = tables["dose_response_by_scenario"]
-    listener = scenarios[scenarios["scenario"] == SHOWN_SCENARIO]
-    listener = listener[listener["layer"] == listener["model"].map(
-        {m: study.selected(m) for m in study.models})]  # fmt: skip
+    listener = study.at_selected(scenarios[scenarios["scenario"] == SHOWN_SCENARIO])
     parts = [
         "<h2 id='steering'>Can it be steered?</h2><p>alpha times the unit direction is added at "
         "<code>blocks.L.hook_resid_post</code> to the last prompt token and every generated one. "
@@ -71,8 +69,6 @@ def _shape(study: StudyResult) -> list[str]:
     columns = ["model", "layer", "direction", "slope_gap", "spearman", "spearman_p", "asymmetry",
                "asymmetry_noise", "n_samples"]  # fmt: skip
     rates, moved = tables["dose_response_by_scenario"], with_intervals(tables["resistance"])
-    chosen = {model: study.selected(model) for model in study.models}
-    selected = rates[rates["layer"] == rates["model"].map(chosen)]
     found = ["model", "layer", "scenario", "side", "wanted", "change", "coherent", "finding"]
     return [
         "<h3>Slope, order and symmetry</h3><p class='note'>Change of the empathic share for one "
@@ -81,7 +77,7 @@ def _shape(study: StudyResult) -> list[str]:
         "sampling alone gives.</p>",
         table(shape[columns]),
         "<h3>By scenario, selected layers</h3>",
-        figure(dose_by_scenario(selected), "scenarios"),
+        figure(dose_by_scenario(study.at_selected(rates)), "scenarios"),
         "<p class='note'>Ceiling and floor: the unsteered share leaves no room in the direction of "
         "alpha (its exact interval comes within .05 of the end), so nothing can be said of "
         "resistance there. Broken: under 80 % of the texts are coherent.</p>",

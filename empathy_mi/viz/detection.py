@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from empathy_mi.viz.theme import GREY, PALETTE, styled, translucent
+from empathy_mi.viz.theme import GREY, PALETTE, band, styled, translucent
 
 
 def auroc_by_layer(frame: pd.DataFrame) -> go.Figure:
@@ -24,17 +24,8 @@ def auroc_by_layer(frame: pd.DataFrame) -> go.Figure:
             line={"color": color, "dash": "dot"},
             name=f"{model}: random directions, 95th percentile",
         )
-        band = pd.concat([rows["auroc_high"], rows["auroc_low"][::-1]])
-        figure.add_scatter(
-            x=pd.concat([rows["layer"], rows["layer"][::-1]]),
-            y=band,
-            mode="lines",
-            fill="toself",
-            fillcolor=translucent(color, 0.18),
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        low, high = rows["auroc_low"], rows["auroc_high"]
+        figure.add_scatter(**band(rows["layer"], low, high, translucent(color, 0.18)))
         figure.add_scatter(
             x=rows["layer"],
             y=rows["auroc"],

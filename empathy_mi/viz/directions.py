@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from empathy_mi.errors import InputError
-from empathy_mi.viz.theme import GREY, PALETTE, styled, translucent
+from empathy_mi.viz.theme import GREY, PALETTE, band, styled, translucent
 
 _DASHES = ("solid", "dash", "dot")
 
@@ -73,12 +73,10 @@ def learning_curve(frame: pd.DataFrame, *, layers: Sequence[int] | None = None) 
         for i, ((model, layer), rows) in enumerate(shown.groupby(["model", "layer"], sort=False)):
             of = f"{model}, layer {layer}" if frame["model"].nunique() > 1 else f"layer {layer}"
             color = PALETTE[i % len(PALETTE)]
+            ends = rows[f"{name}_low"], rows[f"{name}_high"]
             figure.add_scatter(
-                row=1, col=col, x=pd.concat([rows["size"], rows["size"][::-1]]),
-                y=pd.concat([rows[f"{name}_high"], rows[f"{name}_low"][::-1]]), mode="lines",
-                fill="toself", fillcolor=translucent(color, 0.15), line={"width": 0},
-                hoverinfo="skip", showlegend=False,
-            )  # fmt: skip
+                row=1, col=col, **band(rows["size"], *ends, translucent(color, 0.15))
+            )
             figure.add_scatter(
                 row=1, col=col, x=rows["size"], y=rows[name], mode="lines+markers",
                 line={"color": color}, legendgroup=of, showlegend=col == 1,

@@ -8,7 +8,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from empathy_mi.viz.theme import BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, error_bars, styled
+from empathy_mi.viz.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    band,
+    error_bars,
+    styled,
+)
 from empathy_mi.viz.theme import translucent as faint
 
 _COLORS = {
@@ -128,12 +138,10 @@ def _draw(
     line = {"color": color, "dash": dash}
     place = {"row": 1, "col": column}
     if name == "random":
+        ends = rows["empathic_low"], rows["empathic_high"]
         figure.add_scatter(
-            x=pd.concat([rows["alpha"], rows["alpha"][::-1]]),
-            y=pd.concat([rows["empathic_high"], rows["empathic_low"][::-1]]),
-            mode="lines", fill="toself", fillcolor=faint(color, 0.18), line={"width": 0},
-            hoverinfo="skip", legendgroup=label, showlegend=False, **place,
-        )  # fmt: skip
+            **band(rows["alpha"], *ends, faint(color, 0.18)), legendgroup=label, **place
+        )
     mode = "lines" if name == "random" else "lines+markers"
     figure.add_scatter(
         x=rows["alpha"], y=rows["empathic"], mode=mode, line=line, marker={"color": color},

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from empathy_mi.viz.theme import GREY, PALETTE, styled, translucent
+from empathy_mi.viz.theme import GREY, PALETTE, band, styled, translucent
 
 PANEL = 260
 
@@ -27,12 +27,8 @@ def lexical_controls_by_layer(frame: pd.DataFrame) -> go.Figure:
         place = {"row": models.index(model) + 1, "col": 1}
         color = PALETTE[conditions.index(condition) % len(PALETTE)]
         group = {"legendgroup": condition}
-        figure.add_scatter(
-            x=pd.concat([rows["layer"], rows["layer"][::-1]]),
-            y=pd.concat([rows["auroc_high"], rows["auroc_low"][::-1]]),
-            mode="lines", fill="toself", fillcolor=translucent(color, 0.12), line={"width": 0},
-            hoverinfo="skip", showlegend=False, **group, **place,
-        )  # fmt: skip
+        ends = rows["auroc_low"], rows["auroc_high"]
+        figure.add_scatter(**band(rows["layer"], *ends, translucent(color, 0.12)), **group, **place)
         figure.add_scatter(
             x=rows["layer"], y=rows["bag_of_words_auroc"], mode="lines",
             line={"color": color, "dash": "dot"}, name=f"{condition}: bag of words",

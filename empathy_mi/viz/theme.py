@@ -39,6 +39,27 @@ def translucent(color: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
+def band(x: pd.Series, low: pd.Series, high: pd.Series, fill: str) -> dict[str, Any]:
+    """What draws an interval along a line as a filled band, for `add_scatter`; not in the legend.
+
+    Args:
+        x: places, in order.
+        low: lower ends there.
+        high: upper ends there.
+        fill: colour, as `translucent` gives.
+    """
+    return {
+        "x": pd.concat([x, x[::-1]]),
+        "y": pd.concat([high, low[::-1]]),
+        "mode": "lines",
+        "fill": "toself",
+        "fillcolor": fill,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
 def error_bars(rows: pd.DataFrame, name: str, **look: Any) -> dict[str, Any]:
     """Plotly's `error_y` from the columns `name`, `name_low` and `name_high`."""
     return {
