@@ -33,12 +33,14 @@ class Cache:
         values: One tensor per block, first axis batch.
         mask: 1 for tokens, 0 for padding.
         native: The backend's own buffers, which keys and values may be views of.
+        pos_axis: The axis of keys and values that counts positions.
     """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     mask: Int[Tensor, "batch pos"]
     native: tuple[Any, ...] = ()
+    pos_axis: int = 1
 
     @property
     def n_rows(self) -> int:
@@ -72,7 +74,26 @@ class Cache:
         take = [t.index_select(0, chosen.to(t.device)) for t in (*self.keys, *self.values)]
         n = len(self.keys)
         mask = self.mask.index_select(0, chosen.to(self.mask.device))
-        return Cache(tuple(take[:n]), tuple(take[n:]), mask)
+        return Cache(tuple(take[:n]), tuple(take[n:]), mask, pos_axis=self.pos_axis)
+
+    def upto(self, length: int) -> Cache:
+        """The cache of the first `length` positions: views, nothing is copied.
+
+        Raises:
+            InputError: the length is not 1 to that of the cache.
+        """
+        if not 1 <= length <= self.length:
+            raise InputError(
+                f"cannot cut a cache of {self.length} positions to {length}: choose 1 to "
+                f"{self.length}."
+            )
+
+        def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(t.narrow(self.pos_axis, 0, length) for t in tensors)
+
+        return Cache(
+            cut(self.keys), cut(self.values), self.mask[:, :length], pos_axis=self.pos_axis
+        )
 
 
 @runtime_checkable
@@ -168,8 +189,24 @@ class Adapter(Protocol):
         *,
         layer: int,
         hooks: Sequence[Hook] = (),
-    ) -> Float[Tensor, "batch pos vocab"]:
-        """Run blocks `layer` and later on the residual that enters block `layer`."""
+        stop_at_layer: int | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Run blocks `layer` and later on the residual that enters block `layer`.
+
+        Args:
+            residual: What enters block `layer`, at new positions only if there is a cache.
+            mask: 1 for tokens, 0 for padding, at the same positions.
+            layer: The first block to run; `n_layers` runs the final norm and unembedding alone.
+            hooks: What to run at which hook points.
+            stop_at_layer: Stop before this block, `layer` to `n_layers`.
+            cache: Keys and values of the positions before; it is read, never changed. A cache of
+                one row serves all rows of the batch.
+
+        Returns:
+            Logits [batch pos vocab], or with `stop_at_layer` the residual [batch pos d] that
+            enters that block.
+        """
         ...
 
     def prefill(

@@ -131,17 +131,30 @@ class BaseAdapter(ABC):
         *,
         layer: int,
         hooks: Sequence[Hook] = (),
-    ) -> Float[Tensor, "batch pos vocab"]:
-        """Logits from the residual that enters block `layer`; see `Adapter.resume`."""
+        stop_at_layer: int | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Logits or a later residual from the one that enters block `layer`; see `Adapter`."""
         layer = check_layer(layer, self.n_layers, end=True)
+        if stop_at_layer is not None:
+            stop_at_layer = check_layer(stop_at_layer, self.n_layers, end=True)
+            if stop_at_layer < layer:
+                raise InputError(
+                    f"cannot stop before block {stop_at_layer} having entered at block {layer}: "
+                    "stop_at_layer must be at least layer."
+                )
         if residual.ndim != 3 or residual.shape[2] != self.d_model:
             raise InputError(
                 f"residual has shape {tuple(residual.shape)}: expected [batch, pos, "
                 f"{self.d_model}]."
             )
         mask = self._checked_mask(mask, residual.shape[:2])
+        if cache is not None:
+            mask = self._behind(cache, mask)
+        if stop_at_layer == layer and not hooks:
+            return residual
         with self._hooked(hooks):
-            return self._resume(residual.to(self.dtype), mask, layer)
+            return self._resume(residual.to(self.dtype), mask, layer, stop_at_layer, cache)
 
     @torch.no_grad()
     def prefill(
@@ -199,6 +212,18 @@ class BaseAdapter(ABC):
         if not hooks:
             return nullcontext()
         return installed(self._points, hooks, self.n_layers)
+
+    def _behind(
+        self, cache: Cache, mask: Int[Tensor, "batch pos"]
+    ) -> Int[Tensor, "batch past_and_pos"]:
+        """The mask of new positions behind those of a cache of as many rows, or of one for all."""
+        if cache.n_rows not in (1, len(mask)):
+            raise InputError(
+                f"the cache has {cache.n_rows} rows and the residual {len(mask)}: expected as "
+                "many, or one row that all share."
+            )
+        self._check_length(cache.length + mask.shape[1])
+        return torch.cat([cache.mask.expand(len(mask), -1), mask], dim=1)
 
     def _check_length(self, length: int) -> None:
         if length > self.n_ctx:
@@ -261,7 +286,14 @@ class BaseAdapter(ABC):
     def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor: ...
 
     @abstractmethod
-    def _resume(self, residual: Tensor, mask: Tensor, layer: int) -> Tensor: ...
+    def _resume(
+        self,
+        residual: Tensor,
+        mask: Tensor,
+        layer: int,
+        stop_at_layer: int | None,
+        cache: Cache | None,
+    ) -> Tensor: ...
 
     @abstractmethod
     def _prefill(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Cache]: ...

@@ -58,22 +58,29 @@ class BridgeAdapter(BaseAdapter):
     def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor:
         if stop_at_layer is None:
             return self._run(tokens, mask)
-        with _leaving_at(self._door(stop_at_layer)):
-            try:
-                self._run(tokens, mask)
-            except _LeftError as left:
-                return left.residual
-        raise RuntimeError(f"{self.name} does not run its blocks in order: it cannot be stopped.")
+        return self._run_upto(stop_at_layer, tokens, mask)
 
-    def _resume(self, residual: Tensor, mask: Tensor, layer: int) -> Tensor:
+    def _resume(
+        self,
+        residual: Tensor,
+        mask: Tensor,
+        layer: int,
+        stop_at_layer: int | None,
+        cache: Cache | None,
+    ) -> Tensor:
         types = getattr(self._hf_model.config, "layer_types", None) or []
         if layer and len(set(types)) > 1:
             raise InputError(
                 f"{self.name} cannot be resumed at layer {layer}: its blocks attend in different "
                 "ways; use backend='hooked', or resume at layer 0."
             )
+        options: dict[str, Any] = {}
+        if cache is not None:
+            options = {"past_key_values": _thawed(cache, len(residual)), "use_cache": True}
         with self._blocks_from(layer), _entering_with(self._door(layer), residual):
-            return self._run(residual, mask)
+            if stop_at_layer is None:
+                return self._run(residual, mask, **options)
+            return self._run_upto(stop_at_layer, residual, mask, **options)
 
     def _prefill(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Cache]:
         from transformers import DynamicCache
@@ -90,6 +97,15 @@ class BridgeAdapter(BaseAdapter):
 
     def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor:
         return self._run(tokens, mask, past_key_values=_thawed(cache), use_cache=True)
+
+    def _run_upto(self, layer: int, given: Tensor, mask: Tensor, **options: Any) -> Tensor:
+        """The residual that enters block `layer`; later blocks are not run."""
+        with _leaving_at(self._door(layer)):
+            try:
+                self._run(given, mask, **options)
+            except _LeftError as left:
+                return left.residual
+        raise RuntimeError(f"{self.name} does not run its blocks in order: it cannot be stopped.")
 
     def _run(self, given: Tensor, mask: Tensor, **options: Any) -> Tensor:
         """Logits from ids, or from embeddings where `given` is floating point."""
@@ -167,11 +183,11 @@ def _weight(block: Any, path: str) -> Tensor | None:
 def _frozen(native: Any, mask: Tensor) -> Cache:
     """Hugging Face's cache as ours; appending makes new tensors there, so sharing is safe."""
     keys = tuple(layer.keys for layer in native.layers)
-    return Cache(keys, tuple(layer.values for layer in native.layers), mask)
+    return Cache(keys, tuple(layer.values for layer in native.layers), mask, pos_axis=2)
 
 
-def _thawed(cache: Cache) -> Any:
-    """A Hugging Face cache on the tensors of ours, without copying them."""
+def _thawed(cache: Cache, n_rows: int = -1) -> Any:
+    """A Hugging Face cache on the tensors of ours, one row widened to `n_rows`; no copies."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
@@ -179,6 +195,7 @@ def _thawed(cache: Cache) -> Any:
     for keys, values in zip(cache.keys, cache.values, strict=True):
         layer = DynamicLayer()
         layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
+        layer.keys = keys.expand(n_rows, -1, -1, -1)
+        layer.values = values.expand(n_rows, -1, -1, -1)
         native.layers.append(layer)
     return native

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -49,8 +50,24 @@ class HookedAdapter(BaseAdapter):
     def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor:
         return self._model(tokens, attention_mask=mask, stop_at_layer=stop_at_layer)
 
-    def _resume(self, residual: Tensor, mask: Tensor, layer: int) -> Tensor:
-        return self._model(residual, attention_mask=mask, start_at_layer=layer)
+    def _resume(
+        self,
+        residual: Tensor,
+        mask: Tensor,
+        layer: int,
+        stop_at_layer: int | None,
+        cache: Cache | None,
+    ) -> Tensor:
+        native = None if cache is None else _Past(cache, *residual.shape[:2])
+        blocks = self._model.blocks[layer:stop_at_layer] if native else []
+        with _keys_rotated_once(self._model, blocks):
+            return self._model(
+                residual,
+                attention_mask=mask,
+                past_kv_cache=native,
+                start_at_layer=layer,
+                stop_at_layer=stop_at_layer,
+            )
 
     def _prefill(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Cache]:
         cfg = self._model.cfg
@@ -93,7 +110,7 @@ class HookedAdapter(BaseAdapter):
         from transformer_lens import TransformerLensKeyValueCache
 
         native = TransformerLensKeyValueCache(list(entries), seen)
-        with _keys_rotated_once(self._model):
+        with _keys_rotated_once(self._model, self._model.blocks):
             residual: Tensor = self._model(
                 tokens, attention_mask=mask, past_kv_cache=native, stop_at_layer=self.n_layers
             )
@@ -106,8 +123,23 @@ def _grown(cache: Cache, room: int) -> tuple[GrowingEntry, ...]:
     return tuple(GrowingEntry.of(keys, values, room=room) for keys, values in pairs)
 
 
+@dataclass(frozen=True)
+class _Past:
+    """A cache for one pass over some blocks: a block's buffer is made when the block asks."""
+
+    cache: Cache
+    n_rows: int
+    new: int
+
+    def __getitem__(self, layer: int) -> GrowingEntry:
+        keys, values = (
+            t[layer].expand(self.n_rows, -1, -1, -1) for t in (self.cache.keys, self.cache.values)
+        )
+        return GrowingEntry.of(keys, values, room=self.new)
+
+
 @contextmanager
-def _keys_rotated_once(model: Any) -> Iterator[None]:
+def _keys_rotated_once(model: Any, blocks: Iterable[Any]) -> Iterator[None]:
     """Let the cache hold rotated keys, so that a step rotates the new token's alone.
 
     TransformerLens caches keys before the rotary embedding and rotates all of them again at every
@@ -118,7 +150,7 @@ def _keys_rotated_once(model: Any) -> Iterator[None]:
     if model.cfg.use_dynamic_ntk_rope or model.cfg.positional_embedding_type != "rotary":
         yield
         return
-    attentions = [block.attn for block in model.blocks]
+    attentions = [block.attn for block in blocks]
     try:
         for attention in attentions:
             attention.apply_rotary = _rotating_once(attention.apply_rotary)

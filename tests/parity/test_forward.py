@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from empathy_mi.errors import InputError
 from tests.parity.conftest import N_LAYERS, Side
 from tests.parity.tolerance import ATOL, same
 
@@ -185,3 +186,40 @@ def test_facts_of_the_model(side: Side) -> None:
     assert adapter.processing == ()
     assert adapter.tokenizer.padding_side == "left"
     assert adapter.name == side.arch
+
+
+@pytest.mark.parametrize("cut", [5, 30])
+def test_resume_behind_a_cache(side: Side, batch: tuple[Tensor, Tensor], cut: int) -> None:
+    """The last positions alone, block by block, over the first ones' keys and values."""
+    tokens, mask = batch[0][:1], batch[1][:1]
+    _, cache = side.adapter.prefill(tokens, mask)
+    before = [cache.keys[1].clone(), cache.values[1].clone()]
+    past, new = cache.upto(cut), torch.ones_like(mask[:, cut:]).expand(2, -1)
+    with torch.no_grad():
+        residual = side.adapter.forward(tokens, mask, stop_at_layer=0)[:, cut:].expand(2, -1, -1)
+        for layer in range(N_LAYERS):
+            entering = side.adapter.forward(tokens, mask, stop_at_layer=layer)[:, cut:]
+            same(residual, entering.expand(2, -1, -1))
+            residual = side.adapter.resume(
+                residual, new, layer=layer, stop_at_layer=layer + 1, cache=past
+            )
+        got = side.adapter.resume(residual[:, -1:], new[:, -1:], layer=N_LAYERS)
+        expected = side.reads(tokens, mask).logits[:, -1:]
+    same(got, expected.expand(2, -1, -1))
+    assert torch.equal(cache.keys[1], before[0])
+    assert torch.equal(cache.values[1], before[1])
+
+
+def test_resume_refuses_a_stop_below_its_start(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    residual = side.adapter.forward(*batch, stop_at_layer=1)
+    with pytest.raises(InputError, match="cannot stop before block 1 having entered at block 2"):
+        side.adapter.resume(residual, batch[1], layer=2, stop_at_layer=1)
+
+
+def test_a_cache_of_other_rows_is_refused(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    _, cache = side.adapter.prefill(*batch)
+    residual = torch.zeros(2, 1, 32)
+    with pytest.raises(InputError, match="the cache has 3 rows and the residual 2"):
+        side.adapter.resume(residual, torch.ones(2, 1), layer=1, cache=cache)
+    with pytest.raises(InputError, match="cannot cut a cache of 40 positions to 41"):
+        cache.upto(41)
