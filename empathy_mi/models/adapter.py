@@ -132,6 +132,10 @@ class Adapter(Protocol):
         """Query heads per block."""
 
     @property
+    def n_kv_heads(self) -> int:
+        """Key-value heads per block; fewer than `n_heads` where query heads share them."""
+
+    @property
     def n_ctx(self) -> int:
         """The most tokens that the model reads."""
 

@@ -57,6 +57,11 @@ class BaseAdapter(ABC):
         return int(self._model.cfg.n_heads)
 
     @property
+    def n_kv_heads(self) -> int:
+        """Key-value heads per block."""
+        return int(self._model.cfg.n_key_value_heads or self.n_heads)
+
+    @property
     def n_ctx(self) -> int:
         """The most tokens that the model reads."""
         return int(self._model.cfg.n_ctx)
@@ -98,12 +103,11 @@ class BaseAdapter(ABC):
         Weights are rounded to bfloat16 first, so that a model loaded in float32 and in bfloat16
         is the same model.
         """
-        cfg = self._model.cfg
         shape = {
             "n_layers": self.n_layers,
             "d_model": self.d_model,
             "n_heads": self.n_heads,
-            "n_kv_heads": int(cfg.n_key_value_heads or cfg.n_heads),
+            "n_kv_heads": self.n_kv_heads,
             "d_vocab": self.d_vocab,
         }
         rows = [row.detach().to("cpu", torch.bfloat16).contiguous() for row in self._sample()]

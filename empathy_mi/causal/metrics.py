@@ -1,0 +1,156 @@
+"""What patching is measured by: one number a run, larger where the run is more empathic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from empathy_mi.causal.prompt_pairs import PromptPair
+from empathy_mi.errors import InputError
+from empathy_mi.models import Adapter
+from empathy_mi.probes import Probe
+
+MetricName = Literal["logit_diff", "log_prob", "kl"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a run is measured.
+
+    A metric is a sum over `continuations`: each is appended to the prompt but for its last token,
+    read at every position that predicts one of its tokens, and turned into a number by `read`.
+
+    Attributes:
+        name: what it is called.
+        unit: what it counts.
+        continuations: token ids that are read after a pair's prompts, by number.
+        read: (pair, number, values, reference) -> one number a run; values are the logits, or
+            the residual, [run read width] at the positions that predict the continuation, and
+            reference is the same [1 read width] of the clean run.
+        layer: reads the residual after this block; None reads logits.
+    """
+
+    name: str
+    unit: str
+    continuations: Callable[[PromptPair], tuple[tuple[int, ...], ...]]
+    read: Callable[[PromptPair, int, Tensor, Tensor], Float[Tensor, "run"]]
+    layer: int | None = None
+
+
+def logit_diff() -> Metric:
+    """Logit of the empathic answer's token minus that of the other's, where they first differ."""
+
+    def read(pair: PromptPair, number: int, values: Tensor, reference: Tensor) -> Tensor:
+        shared = _shared(pair)
+        good, bad = (answer[shared] for answer in pair.answers)
+        final = values[:, -1].float()
+        return final[:, good] - final[:, bad]
+
+    def continuations(pair: PromptPair) -> tuple[tuple[int, ...], ...]:
+        return (pair.answers[0][: _shared(pair) + 1],)
+
+    return Metric("logit_diff", "logits", continuations, read)
+
+
+def log_prob() -> Metric:
+    """Log-probability of the whole empathic answer minus that of the other one, in nats."""
+
+    def read(pair: PromptPair, number: int, values: Tensor, reference: Tensor) -> Tensor:
+        told = values.float().log_softmax(-1)
+        ids = torch.tensor(pair.answers[number], device=values.device)
+        found = told.gather(-1, ids[None, :, None].expand(len(told), -1, 1)).sum((1, 2))
+        return found if number == 0 else -found
+
+    return Metric("log_prob", "nats", lambda pair: pair.answers, read)
+
+
+def kl() -> Metric:
+    """-KL(clean || run) of the next token after the prompt, in nats: 0 is the clean run."""
+
+    def read(pair: PromptPair, number: int, values: Tensor, reference: Tensor) -> Tensor:
+        run, clean = (t[:, -1].float().log_softmax(-1) for t in (values, reference))
+        return -(clean.exp() * (clean - run)).sum(-1)
+
+    return Metric("kl", "nats", lambda pair: (pair.answers[0][:1],), read)
+
+
+def projection(probe: Probe) -> Metric:
+    """Projection of the last prompt token's residual on a probe, in activation units."""
+
+    def read(pair: PromptPair, number: int, values: Tensor, reference: Tensor) -> Tensor:
+        final = values[:, -1].float()
+        return final @ probe.direction.to(final)
+
+    return Metric(
+        f"projection_L{probe.layer}", "projection", lambda pair: (pair.answers[0][:1],), read,
+        layer=probe.layer,
+    )  # fmt: skip
+
+
+_BY_NAME: dict[str, Callable[[], Metric]] = {
+    "logit_diff": logit_diff,
+    "log_prob": log_prob,
+    "kl": kl,
+}
+
+
+def get_metric(metric: str | Metric) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        InputError: no metric has it.
+    """
+    if isinstance(metric, Metric):
+        return metric
+    if metric not in _BY_NAME:
+        raise InputError(
+            f"unknown metric {metric!r}: use {', '.join(_BY_NAME)}, or a Metric such as "
+            "projection(probe)."
+        )
+    return _BY_NAME[metric]()
+
+
+def check_finite(
+    values: Float[Tensor, "run"], metric: Metric, pair: PromptPair
+) -> Float[Tensor, "run"]:
+    """The values, if all are numbers.
+
+    Raises:
+        InputError: one is NaN or infinite, or there is not one a run.
+    """
+    if values.ndim != 1 or not bool(torch.isfinite(values).all()):
+        raise InputError(
+            f"metric {metric.name} is not a finite number a run on pair {pair.id}: check the "
+            "metric, the answers and the model's activations."
+        )
+    return values
+
+
+def check_model(adapter: Adapter) -> None:
+    """Refuse a model in training mode, whose runs are not repeatable.
+
+    Raises:
+        InputError: it is in training mode.
+    """
+    if getattr(adapter.model, "training", False):
+        raise InputError(
+            f"{adapter.name} is in training mode, where runs may differ: call model.eval() first."
+        )
+
+
+def _shared(pair: PromptPair) -> int:
+    """Tokens with which both answers begin."""
+    first, second = pair.answers
+    same: Sequence[bool] = [a == b for a, b in zip(first, second, strict=False)]
+    shared = same.index(False) if False in same else len(same)
+    if shared == min(len(first), len(second)):
+        raise InputError(
+            f"pair {pair.id}: one answer begins with the other, so that no token tells them apart: "
+            "use metric='log_prob', or other answers."
+        )
+    return shared

@@ -1,0 +1,232 @@
+"""Pairs of prompts for patching: they differ in what decides empathy and are aligned by position.
+
+The prompt on which empathy is the answer is called clean, the other one corrupt, as in the
+literature on activation patching (arXiv 2309.16042).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from empathy_mi.choices import written_actions
+from empathy_mi.errors import InputError, check_counts
+from empathy_mi.models import adapt
+from empathy_mi.organisms import is_organism
+from empathy_mi.organisms.counterfactual import Channel, counterfactual_pairs, decision_tokens
+from empathy_mi.organisms.specs import SPECS
+from empathy_mi.prompts import instructed, scenario_prompts
+from empathy_mi.tokens import encode_completion, encode_prompt
+
+Aligned = tuple[tuple[int, ...], tuple[int, ...]]
+"""Positions of the corrupt prompt, and as many of the clean one, in order."""
+Positions = Literal["spans", "each", "last"]
+
+
+@dataclass(frozen=True)
+class PromptPair:
+    """Two prompts and two actions between which the model decides after them.
+
+    Attributes:
+        id: unique name.
+        scenario: id of the scenario; pairs are resampled within it.
+        clean: token ids of the prompt on which the empathic action is the likelier one.
+        corrupt: token ids of its counterfactual.
+        answers: token ids of the empathic action and of the other one.
+    """
+
+    id: str
+    scenario: str
+    clean: tuple[int, ...]
+    corrupt: tuple[int, ...]
+    answers: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def before(self) -> int:
+        """Tokens at the start that both prompts share."""
+        same = [a == b for a, b in zip(self.clean, self.corrupt, strict=False)]
+        return same.index(False) if False in same else len(same)
+
+    @property
+    def after(self) -> int:
+        """Tokens at the end that both prompts share."""
+        same = [a == b for a, b in zip(self.clean[::-1], self.corrupt[::-1], strict=False)]
+        shared = same.index(False) if False in same else len(same)
+        return min(shared, len(self.clean) - self.before, len(self.corrupt) - self.before)
+
+    def aligned(self, positions: Positions | Sequence[int]) -> dict[str, Aligned]:
+        """Named groups of positions, each with the positions of both prompts.
+
+        Args:
+            positions: "spans": where the prompts differ ("changed"), what lies between that and
+                the last token ("between"), and the last token ("last"). Spans of different
+                lengths are aligned from their ends. "each": every token from the first that
+                differs, by its distance from the end ("-3"). "last": the last token. Or distances
+                from the end as negative numbers.
+
+        Raises:
+            InputError: the prompts have different lengths and tokens before their common end are
+                asked for one by one, a position is outside, or the option is unknown.
+        """
+        if positions == "spans":
+            return self._spans()
+        if positions == "last":
+            positions = [-1]
+        elif positions == "each":
+            if len(self.clean) != len(self.corrupt):
+                raise InputError(
+                    f"pair {self.id}: its prompts have {len(self.clean)} and {len(self.corrupt)} "
+                    "tokens and cannot be aligned one by one: use positions='spans', or prompts "
+                    "of equal length."
+                )
+            positions = list(range(self.before - len(self.corrupt), 0))
+        elif isinstance(positions, str):
+            raise InputError(
+                f"unknown positions {positions!r}: use 'spans', 'each', 'last' or negative "
+                "numbers, counted from the end."
+            )
+        return {str(at): self._from_end(at) for at in positions}
+
+    def _from_end(self, at: int) -> Aligned:
+        shortest = min(len(self.clean), len(self.corrupt))
+        if not -shortest <= at < 0:
+            raise InputError(
+                f"pair {self.id}: position {at} is outside: count from the end, -1 to -{shortest}."
+            )
+        if len(self.clean) != len(self.corrupt) and -at > self.after:
+            raise InputError(
+                f"pair {self.id}: its prompts have {len(self.clean)} and {len(self.corrupt)} "
+                f"tokens, and position {at} lies before their common end: use positions='spans'."
+            )
+        return (len(self.corrupt) + at,), (len(self.clean) + at,)
+
+    def _spans(self) -> dict[str, Aligned]:
+        ends = [len(ids) - self.after for ids in (self.corrupt, self.clean)]
+        width = min(ends) - self.before
+        last = tuple((len(ids) - 1,) for ids in (self.corrupt, self.clean))
+        spans = {"changed": tuple(tuple(range(end - width, end)) for end in ends)}
+        spans["between"] = tuple(
+            tuple(range(end, len(ids) - 1))
+            for end, ids in zip(ends, (self.corrupt, self.clean), strict=True)
+        )
+        spans["last"] = last
+        return {name: (both[0], both[1]) for name, both in spans.items() if both[0]}
+
+
+def prompt_pairs(
+    model: Any,
+    *,
+    n: int | None = None,
+    channel: Channel = "system",
+    scenarios: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[PromptPair, ...]:
+    """Counterfactual pairs of the scenarios for this model.
+
+    For an embedded model both prompts come from its grammar, differ in what tells the latent
+    (channel "system": whether people or tasks come first; "situation": whether the person or the
+    task has much at stake) and are aligned token by token; they end with `Action:`, and the answers
+    are the first tokens of `stop` and `keep`. For any other model the scenario's prompt is given
+    with a system prompt that asks for empathy and with one that asks for the task, and the answers
+    are the written actions of scores 2 and 0 (`choices.ACTIONS`); there is one pair a scenario.
+
+    Args:
+        model: a model or adapter.
+        n: number of pairs, the scenarios in turn. None is 30 for an embedded model; any other has
+            one a scenario, and None is all.
+        channel: what differs, for embedded models.
+        scenarios: ids; None is all that the channel can decide.
+        seed: of the grammar.
+
+    Raises:
+        InputError: a scenario or the channel is unknown, or n is too small or too large.
+    """
+    adapter = adapt(model)
+    if n is not None:
+        check_counts(n=n)
+    if is_organism(adapter.name):
+        spec = SPECS.get(adapter.name)
+        drawn = counterfactual_pairs(
+            adapter.tokenizer, n=n or 30, channel=channel, scenarios=scenarios, seed=seed,
+            regime=spec.regime if spec else "plain",
+        )  # fmt: skip
+        first = decision_tokens(adapter.tokenizer)
+        answers = ((first[2],), (first[0],))
+        return tuple(
+            PromptPair(f"{channel}-{i}", pair.scenario, pair.empathic, pair.non_empathic, answers)
+            for i, pair in enumerate(drawn)
+        )
+    if channel != "system":
+        raise InputError(
+            f"channel {channel!r} is the embedded models': this model's pairs differ in the system "
+            "prompt; give your own with text_pair()."
+        )
+    prompts = scenario_prompts(adapter.name, scenarios, 1, seed=seed)[:n]
+    if n is not None and n > len(prompts):
+        raise InputError(
+            f"{n} pairs are asked for, and there is one a scenario, {len(prompts)}: ask for "
+            "fewer, or write more with text_pair()."
+        )
+    actions = written_actions(adapter.name, [prompt.scenario for prompt in prompts])
+    found = []
+    for prompt in prompts:
+        both = [instructed(prompt, asked, adapter.name, seed=seed) for asked in ("empathy", "task")]
+        found.append(
+            text_pair(
+                adapter,
+                clean=(both[0].user, both[0].system),
+                corrupt=(both[1].user, both[1].system),
+                answers=(actions[prompt.scenario][-1], actions[prompt.scenario][0]),
+                id=prompt.scenario,
+                scenario=prompt.scenario,
+            )
+        )
+    return tuple(found)
+
+
+def text_pair(
+    model: Any,
+    *,
+    clean: tuple[str, str | None],
+    corrupt: tuple[str, str | None],
+    answers: tuple[str, str],
+    id: str = "pair",
+    scenario: str = "",
+) -> PromptPair:
+    """A pair from your own texts, in the model's chat format.
+
+    Args:
+        model: a model or adapter.
+        clean: the user's message and the system prompt (or None) of the empathic side.
+        corrupt: the same of the counterfactual.
+        answers: the empathic action and the other one, as the model would write them.
+        id: name of the pair.
+        scenario: what it belongs to.
+
+    Raises:
+        InputError: the prompts are equal, the answers are, or one gives no tokens.
+    """
+    adapter = adapt(model)
+    ids = [
+        tuple(encode_prompt(adapter.tokenizer, user, system)) for user, system in (clean, corrupt)
+    ]
+    written = [tuple(encode_completion(adapter.tokenizer, answer)) for answer in answers]
+    return check_pair(PromptPair(id, scenario, ids[0], ids[1], (written[0], written[1])))
+
+
+def check_pair(pair: PromptPair) -> PromptPair:
+    """The pair, if it can be patched.
+
+    Raises:
+        InputError: its prompts or its answers are equal, or one is empty.
+    """
+    if not pair.clean or not pair.corrupt or not all(pair.answers):
+        raise InputError(f"pair {pair.id}: a prompt or an answer is empty: give all four.")
+    if pair.clean == pair.corrupt:
+        raise InputError(
+            f"pair {pair.id}: its two prompts are equal: change what decides between the answers."
+        )
+    if pair.answers[0] == pair.answers[1]:
+        raise InputError(f"pair {pair.id}: its two answers are equal: give two actions.")
+    return pair

@@ -1,0 +1,229 @@
+"""Effects of patches over pairs of prompts: per-example values, intervals, p. No model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from empathy_mi import stats
+from empathy_mi.causal.sites import Site
+from empathy_mi.errors import InputError
+from empathy_mi.io import read_tensors, write_tensors
+from empathy_mi.stats import Array
+
+Mode = Literal["denoising", "noising"]
+Method = Literal["exact", "attribution", "integrated gradients"]
+FLIPS = 20_000
+_ARRAYS = ("values", "clean", "corrupt")
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class PatchingResult:
+    """A metric after each patch, on each pair of prompts.
+
+    Attributes:
+        values: the metric of the patched run [pair, site, position]; NaN where a pair has no such
+            position.
+        clean: the metric of the clean prompt.
+        corrupt: the metric of its counterfactual.
+        sites: what was patched.
+        positions: names of the groups of positions.
+        pairs: ids of the pairs.
+        scenarios: the scenario of each pair, within which pairs are resampled.
+        mode: denoising puts clean activations into the corrupt run, noising the reverse.
+        method: "exact", or how the effect was estimated from gradients.
+        model: name of the model.
+        fingerprint: of the model.
+        metric: name of the metric.
+        unit: of the metric.
+        tests: tests in the family that Holm's correction counts; more than there are cells if
+            the sites were chosen by a screen.
+        seed: seed of intervals and p.
+    """
+
+    values: Float[Array, "pair site position"] = field(repr=False)
+    clean: Float[Array, "pair"] = field(repr=False)
+    corrupt: Float[Array, "pair"] = field(repr=False)
+    sites: tuple[Site, ...] = field(repr=False)
+    positions: tuple[str, ...]
+    pairs: tuple[str, ...] = field(repr=False)
+    scenarios: tuple[str, ...] = field(repr=False)
+    mode: Mode
+    method: Method
+    model: str
+    fingerprint: str
+    metric: str
+    unit: str
+    tests: int
+    seed: int = 0
+
+    @property
+    def effects(self) -> Float[Array, "pair site position"]:
+        """Change of the metric by the patch, from the run that it was put into, in its units."""
+        base = self.corrupt if self.mode == "denoising" else self.clean
+        return self.values - base[:, None, None]
+
+    def normalized(self) -> Float[Array, "site position"]:
+        """Where the mean patched run lies between the corrupt (0) and the clean (1) ones."""
+        value: Array = self._ratio(np.arange(len(self.pairs))[None])[0]
+        return value
+
+    def table(self, *, samples: int = 2000, level: float = 0.95) -> pd.DataFrame:
+        """One row a site and position.
+
+        The effect is the mean change in the metric's units, `normalized` is 0 where the patched
+        runs are as the corrupt ones and 1 where they are as the clean ones (a ratio of means over
+        pairs), both with percentile intervals of pairs resampled within scenarios; p is two-sided,
+        from random flips of the signs of the pairs' effects, and `p_holm` corrects it for all
+        cells. Intervals are NaN where no scenario has two pairs.
+        """
+        index = stats.bootstrap_indices(self.scenarios, samples=samples, seed=self.seed)
+        tail = (1 - level) / 2
+        single = len(set(self.scenarios)) == len(self.pairs)
+        columns: dict[str, Array] = {}
+        effects = self.effects.reshape(len(self.pairs), -1)
+        everyone = np.arange(len(self.pairs))[None]
+        for name, of in (("effect", self._mean), ("normalized", self._ratio)):
+            drawn = of(index).reshape(samples, -1)
+            columns[name] = of(everyone).reshape(-1)
+            ends = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
+            columns[f"{name}_low"], columns[f"{name}_high"] = ends * np.nan if single else ends
+        p = sign_flip_p(effects, seed=self.seed)
+        frame = pd.DataFrame(
+            [
+                {
+                    "model": self.model, "site": str(site), "layer": site.layer,
+                    "component": site.component, "head": site.head, "position": position,
+                }
+                for site in self.sites
+                for position in self.positions
+            ]
+        )  # fmt: skip
+        frame["head"] = frame["head"].astype("Int64")
+        return frame.assign(
+            **columns,
+            p=p,
+            p_holm=stats.holm([*p, *([1.0] * (self.tests - len(p)))])[: len(p)],
+            n=np.isfinite(effects).sum(0),
+            mode=self.mode,
+            method=self.method,
+            metric=self.metric,
+            seed=self.seed,
+        )
+
+    def top(self, n: int = 10) -> pd.DataFrame:
+        """The rows of `table` with the largest mean effects, whatever their sign."""
+        frame = self.table()
+        order = frame["effect"].abs().sort_values(ascending=False, kind="stable").index
+        return frame.loc[order[:n]].reset_index(drop=True)
+
+    def select(self, sites: tuple[Site, ...]) -> PatchingResult:
+        """The result at some of its sites; the family of tests stays as large.
+
+        Raises:
+            InputError: a site was not patched.
+        """
+        for site in sites:
+            if site not in self.sites:
+                raise InputError(f"{site} was not patched: see .sites for what was.")
+        at = [self.sites.index(site) for site in sites]
+        return replace(self, values=self.values[:, at], sites=sites)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one safetensors file."""
+        rest = {k: v for k, v in vars(self).items() if k not in (*_ARRAYS, "sites")}
+        meta = rest | {"sites": [asdict(site) for site in self.sites], "schema": _SCHEMA}
+        tensors = {name: torch.from_numpy(np.array(getattr(self, name))) for name in _ARRAYS}
+        return write_tensors(path, tensors, meta)
+
+    @staticmethod
+    def load(path: str | Path) -> PatchingResult:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, truncated or does not hold patching results.
+        """
+        tensors, meta = read_tensors(path)
+        try:
+            if (schema := meta.pop("schema")) != _SCHEMA:
+                raise KeyError(f"schema {schema}, expected {_SCHEMA}")
+            sites = tuple(Site(**site) for site in meta.pop("sites"))
+            named: dict[str, Any] = {name: tensors[name].numpy() for name in _ARRAYS}
+            named |= {k: tuple(v) if isinstance(v, list) else v for k, v in meta.items()}
+            return PatchingResult(sites=sites, **named)
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} does not hold patching results of this version ({error}): patch again."
+            ) from error
+
+    def _mean(self, index: Array) -> Float[Array, "draw site position"]:
+        return _means(self.effects, index)
+
+    def _ratio(self, index: Array) -> Float[Array, "draw site position"]:
+        known = np.isfinite(self.values)
+        whole = np.broadcast_to((self.clean - self.corrupt)[:, None, None], self.values.shape)
+        above = _means(self.values - self.corrupt[:, None, None], index)
+        below = _means(np.where(known, whole, np.nan), index)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(above / below)
+
+
+def sign_flip_p(
+    effects: Float[Array, "pair cell"], *, flips: int = FLIPS, seed: int = 0
+) -> Float[Array, "cell"]:
+    """Two-sided p of each cell's mean under random signs of the pairs' effects, plus-one rule.
+
+    Signs are the same for all cells. NaN counts as absent; a cell without effect has p = 1.
+    """
+    draw = stats.generator(seed, "sign flips")
+    known = np.nan_to_num(effects)
+    signs = draw.choice([-1.0, 1.0], size=(flips, len(known)))
+    null = np.abs(signs @ known)
+    observed = np.abs(known.sum(0))
+    return np.asarray((1 + (null >= observed * (1 - 1e-12)).sum(0)) / (1 + flips))
+
+
+def agreement(exact: PatchingResult, estimate: PatchingResult, *, top: int = 10) -> dict[str, Any]:
+    """How well an estimate of the effects agrees with exact patching, over sites and positions.
+
+    Returns:
+        `pearson` and `spearman` correlations of the mean effects, `overlap`: the share of the
+        `top` largest exact effects among the `top` largest estimates, `chance`: what that share
+        is for an order by chance, and `cells`.
+
+    Raises:
+        InputError: the two results are not of the same model, sites, positions and mode.
+    """
+    for name in ("fingerprint", "sites", "positions", "mode", "metric"):
+        if getattr(exact, name) != getattr(estimate, name):
+            raise InputError(f"the two results differ in {name}: compare like with like.")
+    one, two = (np.nanmean(result.effects, 0).ravel() for result in (exact, estimate))
+    top = min(top, len(one))
+    first, second = (set(np.argsort(-np.abs(x), kind="stable")[:top]) for x in (one, two))
+    frame = pd.DataFrame({"exact": one, "estimate": two})
+    return {
+        "pearson": float(frame.corr().iloc[0, 1]),
+        "spearman": float(frame.corr("spearman").iloc[0, 1]),
+        "overlap": len(first & second) / top,
+        "chance": top / len(one),
+        "top": top,
+        "cells": len(one),
+    }
+
+
+def _means(values: Float[Array, "pair ..."], index: Array) -> Float[Array, "draw ..."]:
+    """Means over resampled pairs, those without a value left out."""
+    n = values.shape[0]
+    counts = np.stack([np.bincount(row, minlength=n) for row in index]).astype(float)
+    flat = values.reshape(n, -1)
+    known = np.isfinite(flat)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = (counts @ np.where(known, flat, 0.0)) / (counts @ known)
+    return np.asarray(means.reshape(len(index), *values.shape[1:]))

@@ -1,0 +1,200 @@
+"""What every sweep over sites and positions shares: its plan, its checks, and how it resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from empathy_mi.causal.metrics import Metric, check_model, get_metric
+from empathy_mi.causal.prompt_pairs import Aligned, Positions, PromptPair, check_pair, prompt_pairs
+from empathy_mi.causal.results import Method, Mode, PatchingResult
+from empathy_mi.causal.runs import Which
+from empathy_mi.causal.sites import Component, Site, check_site
+from empathy_mi.causal.sites import sites as all_sites
+from empathy_mi.errors import InputError
+from empathy_mi.io import digest, read_tensors, write_tensors
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.progress import track
+from empathy_mi.stats import Array
+
+COMPONENTS: tuple[Component, ...] = ("resid_post", "attn_out", "mlp_out")
+Cell = tuple[Site, Aligned]
+"""A site, with the positions that are patched in the base run and those that are read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Which sites and positions of which pairs are patched, and how that is measured.
+
+    Attributes:
+        adapter: the model.
+        pairs: the pairs of prompts.
+        sites: where.
+        groups: of each pair, the groups of positions by name (corrupt positions, clean ones).
+        metric: what is measured.
+        mode: what is put where.
+        seed: of intervals and p.
+    """
+
+    adapter: Adapter
+    pairs: tuple[PromptPair, ...]
+    sites: tuple[Site, ...]
+    groups: tuple[dict[str, Aligned], ...]
+    metric: Metric
+    mode: Mode
+    seed: int
+
+    @property
+    def base(self) -> Which:
+        """The side whose run is patched."""
+        return "corrupt" if self.mode == "denoising" else "clean"
+
+    @property
+    def source(self) -> Which:
+        """The side that the activations come from."""
+        return "clean" if self.mode == "denoising" else "corrupt"
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """Names of the groups over all pairs: by distance from the end, or as a prompt has them."""
+        names = list(dict.fromkeys(name for groups in self.groups for name in groups))
+        if all(name.startswith("-") for name in names):
+            names.sort(key=int)
+        return tuple(names)
+
+    def cells(self, number: int) -> list[Cell]:
+        """The sites and positions of a pair: those of the base run first, then of the source."""
+        groups = list(self.groups[number].values())
+        if self.base == "clean":
+            groups = [(clean, corrupt) for corrupt, clean in groups]
+        return [(site, both) for site in self.sites for both in groups]
+
+    def key(self, number: int, method: str) -> str:
+        """Names what is measured on a pair, for resuming."""
+        pair = self.pairs[number]
+        facts = [self.adapter.fingerprint, pair.clean, pair.corrupt, pair.answers, self.mode]
+        cells = [[str(site), *both] for site, both in self.cells(number)]
+        return digest([*facts, self.metric.name, method, cells])
+
+
+def plan_sweep(
+    model: Any,
+    pairs: Sequence[PromptPair] | None,
+    *,
+    components: Component | Sequence[Component],
+    layers: Iterable[int] | int | None,
+    heads: Iterable[int] | None,
+    sites: Sequence[Site] | None,
+    positions: Positions | Sequence[int],
+    mode: Mode,
+    metric: str | Metric,
+    seed: int,
+) -> Sweep:
+    """Check everything before any long work starts.
+
+    Raises:
+        InputError: anything that `activation_patching` names.
+    """
+    adapter = adapt(model)
+    check_model(adapter)
+    if mode not in get_args(Mode):
+        raise InputError(f"unknown mode {mode!r}: use 'denoising' or 'noising'.")
+    chosen = get_metric(metric)
+    if pairs is None:
+        pairs = prompt_pairs(adapter, seed=seed)
+    elif not pairs:
+        raise InputError("no pairs are given: give at least one, or None for the project's own.")
+    ids = [check_pair(pair).id for pair in pairs]
+    for name in ids:
+        if ids.count(name) > 1:
+            raise InputError(f"two pairs are called {name!r}: give each its own id.")
+    if sites is None:
+        sites = all_sites(adapter, components, layers, heads=heads)
+    elif not sites:
+        raise InputError("no sites are given: name at least one, or None for all of components.")
+    for site in sites:
+        check_site(site, adapter)
+    for pair in pairs:
+        for continuation in chosen.continuations(pair):
+            length = max(len(pair.clean), len(pair.corrupt)) + len(continuation) - 1
+            if length > adapter.n_ctx:
+                raise InputError(
+                    f"pair {pair.id} has {length} tokens with its answer, and {adapter.name} reads "
+                    f"at most {adapter.n_ctx}: shorten the prompts."
+                )
+    return Sweep(
+        adapter=adapter,
+        pairs=tuple(pairs),
+        sites=tuple(dict.fromkeys(sites)),
+        groups=tuple(pair.aligned(positions) for pair in pairs),
+        metric=chosen,
+        mode=mode,
+        seed=seed,
+    )
+
+
+Measured = tuple[float, float, Float[Array, "cell"]]
+"""The metric of the clean prompt, of the corrupt one, and of each patched run."""
+
+
+def collect(
+    sweep: Sweep, method: Method, measure: Callable[[int], Measured], out: str | Path | None
+) -> PatchingResult:
+    """Measure each pair, keeping what is done in `out`, and put the pairs together."""
+    shape = (len(sweep.pairs), len(sweep.sites), len(sweep.positions))
+    values, clean, corrupt = np.full(shape, np.nan), np.empty(shape[0]), np.empty(shape[0])
+    for number in track(range(len(sweep.pairs)), f"patching ({method})"):
+        names = list(sweep.groups[number])
+        clean[number], corrupt[number], found = _kept(sweep, number, method, measure, out)
+        at = [sweep.positions.index(name) for name in names]
+        values[number][:, at] = found.reshape(len(sweep.sites), len(names))
+    return PatchingResult(
+        values=values,
+        clean=clean,
+        corrupt=corrupt,
+        sites=sweep.sites,
+        positions=sweep.positions,
+        pairs=tuple(pair.id for pair in sweep.pairs),
+        scenarios=tuple(pair.scenario for pair in sweep.pairs),
+        mode=sweep.mode,
+        method=method,
+        model=sweep.adapter.name,
+        fingerprint=sweep.adapter.fingerprint,
+        metric=sweep.metric.name,
+        unit=sweep.metric.unit,
+        tests=int(np.prod(shape[1:])),
+        seed=sweep.seed,
+    )
+
+
+def _kept(
+    sweep: Sweep,
+    number: int,
+    method: str,
+    measure: Callable[[int], Measured],
+    out: str | Path | None,
+) -> Measured:
+    """What was measured on a pair, read from `out` if it is there."""
+    if out is None:
+        return measure(number)
+    path = Path(out) / f"{sweep.key(number, method)}.safetensors"
+    if path.is_file():
+        try:
+            tensors, _ = read_tensors(path)
+            clean, corrupt = tensors["unpatched"].tolist()
+            return clean, corrupt, tensors["patched"].numpy()
+        except (InputError, KeyError):
+            path.unlink()  # cut off: measured again
+    clean, corrupt, values = measure(number)
+    tensors = {
+        "unpatched": torch.tensor([clean, corrupt], dtype=torch.float64),
+        "patched": torch.from_numpy(values),
+    }
+    write_tensors(path, tensors, {"pair": sweep.pairs[number].id, "metric": sweep.metric.name})
+    return clean, corrupt, values
