@@ -3,7 +3,7 @@
     python analyses/ground_truth.py [--out out/ground_truth] [--small]
 
 Writes `analyses/ground_truth.md` from the study's tables; the report with figures, the tables and
-the results of every stage lie in `--out`. About fifteen minutes on two cores; a run that was killed
+the results of every stage lie in `--out`. About ten minutes on two cores; a run that was killed
 goes on when it is started again.
 """
 
