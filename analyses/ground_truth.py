@@ -14,6 +14,7 @@ from pathlib import Path
 
 import empathy_mi as emi
 from empathy_mi.study_results import StudyResult
+from empathy_mi.verdicts import tally
 
 HERE = Path(__file__).parent
 CONFIG = emi.StudyConfig(
@@ -44,20 +45,19 @@ def markdown(study: StudyResult) -> str:
     ]
     for model in study.models:
         rows = [v for v in study.verdicts if v.model == model]
-        agreed = sum(v.agrees for v in rows)
         facts = study.records[model]["model"]
         lines += [
             "",
             f"## {model}",
             "",
             f"{facts['n_layers']} blocks, fingerprint `{facts['fingerprint']}`; probe of layer "
-            f"{study.selected(model)}, chosen inside train. {agreed} of {len(rows)} agree.",
+            f"{study.selected(model)}, chosen inside train. {tally(rows)}.",
             "",
             "| method | truth | found | |",
             "|---|---|---|---|",
         ]
         for v in rows:
-            mark = "agrees" if v.agrees else "**differs**"
+            mark = f"**{v.mark}**" if v.agrees is False else v.mark
             lines.append(f"| {v.method} | {v.truth} | {v.found} | {mark} |")
     return "\n".join(lines) + "\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,8 +115,7 @@ def token_losses(
         cache: what was read before them.
         hooks: run while they are read.
     """
-    with adapter.model.hooks(fwd_hooks=list(hooks)) if hooks else nullcontext():
-        after = adapter.extend(tokens, mask, cache)[:, :-1]
+    after = adapter.extend(tokens, mask, cache, hooks=hooks)[:, :-1]
     logits = torch.cat([first[:, None], after], dim=1).float()
     return torch.nn.functional.cross_entropy(
         logits.transpose(1, 2), tokens, reduction="none"

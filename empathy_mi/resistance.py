@@ -105,17 +105,26 @@ def resistance(
         part = dose.only(scenario)
         for side in SIDES:
             change = part.change(side, direction=direction, resamples=resamples)
-            wanted = _wanted(part, side)
+            wanted = wanted_share(part, side)
             coherent = _coherent(part, side, direction)
             finding = _finding(side, wanted, change, coherent, margin)
             changes.append(ScenarioChange(scenario, side, wanted, change, coherent, finding))
     return Resistance(tuple(changes), dose.model, dose.layer, direction, margin)
 
 
-def _wanted(dose: DoseResponse, side: Side) -> Estimate:
+def wanted_share(dose: DoseResponse, side: Side) -> Estimate:
+    """Share of unsteered answers that already are what a sign of alpha asks for.
+
+    For "up" they are coherent and empathic, for "down" coherent and not.
+    """
     still = [a for a in dose.answers if a.alpha == 0.0 and a.direction == "probe"]
     count = sum(a.coherent and a.empathic == (side == "up") for a in still)
     return stats.proportion(count, len(still))
+
+
+def leaves_no_room(wanted: Estimate, margin: float = MARGIN) -> bool:
+    """Whether the share that already is as asked may lie within `margin` of 1; not if N is 0."""
+    return wanted.n > 0 and wanted.high >= 1 - margin
 
 
 def _coherent(dose: DoseResponse, side: Side, direction: str) -> float:
@@ -133,7 +142,7 @@ def _finding(
         return "broken"
     if change.high < 0:
         return "reverses"
-    if wanted.high < 1 - margin:
+    if not leaves_no_room(wanted, margin):
         return "resists"
     if wanted.low <= margin:
         return "unknown"

@@ -19,11 +19,13 @@ from empathy_mi.io import file_digest
 from empathy_mi.lexical_detection import lexical_ablation
 from empathy_mi.lexical_meaning import lexical_controls
 from empathy_mi.models import Adapter
+from empathy_mi.neutral import neutral_texts
 from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.organisms.answers import organism_answers
 from empathy_mi.pairs import Pairs, load_pairs
 from empathy_mi.pairs_check import check_pairs
 from empathy_mi.probes import ProbeSet, best_layer, cross_validate, fit_probes
+from empathy_mi.side_effect_measures import side_effects
 from empathy_mi.splits import split_detection
 from empathy_mi.stability import direction_stability, learning_curve
 from empathy_mi.study_config import StudyConfig
@@ -40,6 +42,10 @@ class Stage:
 
     name: str
     run: Callable[[Record], Any]
+
+
+NEUTRAL = 20
+"""Neutral texts on which a study measures side effects."""
 
 
 def stages_of(
@@ -136,6 +142,17 @@ def stages_of(
             ),
         }
 
+    def side(record: Record) -> dict[str, Any]:
+        vector = probes()[record["detection"]["selected"]].steering_vector()
+        return side_effects(
+            adapter,
+            vector,
+            neutral_texts(adapter, n=NEUTRAL, seed=config.seed),
+            alphas=config.alphas,
+            controls=config.controls,
+            seed=config.seed,
+        ).to_dict()
+
     def steering(place: int) -> Callable[[Record], Any]:
         def run(record: Record) -> Any:
             layer = steered_layers(layers, record["detection"]["selected"], config.steered)[place]
@@ -163,6 +180,7 @@ def stages_of(
         Stage("directions", directions),
         Stage("lexical", lexical),
         Stage("rubric", rubric),
+        Stage("side_effects", side),
         *([Stage("truth", truth)] if embedded else []),
         *(Stage(f"steering-{i + 1}", steering(i)) for i in range(count)),
     ]

@@ -14,6 +14,7 @@ from empathy_mi.dose_coherence import coherence_table
 from empathy_mi.dose_results import DoseResponse
 from empathy_mi.dose_shape import shape_table
 from empathy_mi.resistance import resistance
+from empathy_mi.side_effect_measures import SideEffects, frontier_table
 from empathy_mi.splits import CHOSEN
 from empathy_mi.success import CONVENTIONS, steered_groups, success
 from empathy_mi.verdicts import Verdict
@@ -71,6 +72,8 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         "dose_shape": _over_doses(study, shape_table),
         "resistance": _over_doses(study, lambda dose: resistance(dose).to_frame()),
         "coherence": _over_doses(study, coherence_table),
+        "side_effects": stacked(lambda r: SideEffects.from_dict(r["side_effects"]).table()),
+        "frontier": _frontier(study),
         "dose_response": _dose(study, by_scenario=False),
         "dose_response_by_scenario": _dose(study, by_scenario=True),
         "answers": _answers(study),
@@ -126,6 +129,16 @@ def _by_layer(study: StudyResult) -> pd.DataFrame:
 
 def _dose(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
     return _over_doses(study, lambda dose: dose.rates(by_scenario=by_scenario))
+
+
+def _frontier(study: StudyResult) -> pd.DataFrame:
+    """What steering gains and what it costs on neutral text, at the selected layers."""
+    frames = []
+    for model in study.models:
+        dose = next(d for d in study.doses(model) if d.layer == study.selected(model))
+        effects = SideEffects.from_dict(study.records[model]["side_effects"])
+        frames.append(frontier_table(dose, effects))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _answers(study: StudyResult) -> pd.DataFrame:

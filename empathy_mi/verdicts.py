@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from empathy_mi.organisms import is_organism
 from empathy_mi.organisms.regimes import PROTECTED
 from empathy_mi.organisms.specs import SPECS
+from empathy_mi.resistance import SIDES, leaves_no_room, wanted_share
 
 if TYPE_CHECKING:
     from empathy_mi.dose_results import DoseResponse
@@ -24,14 +25,27 @@ class Verdict:
         method: the method, and where it was applied.
         truth: what is known by construction.
         found: what the method says, with its interval.
-        agrees: whether that is the truth.
+        agrees: whether that is the truth; None where the method cannot tell, because the
+            unsteered model leaves no room for a change.
     """
 
     model: str
     method: str
     truth: str
     found: str
-    agrees: bool
+    agrees: bool | None
+
+    @property
+    def mark(self) -> str:
+        """The verdict in words."""
+        return {True: "agrees", False: "differs", None: "cannot tell"}[self.agrees]
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """How many agree of those that can tell, as "57 of 77 agree, 2 cannot tell"."""
+    told = [v for v in verdicts if v.agrees is not None]
+    agreed = f"{sum(bool(v.agrees) for v in told)} of {len(told)} agree"
+    return agreed + (f", {n} cannot tell" if (n := len(verdicts) - len(told)) else "")
 
 
 def verdicts_of(study: StudyResult, model: str) -> Iterator[Verdict]:
@@ -89,20 +103,26 @@ def _steering(study: StudyResult, model: str) -> Iterator[Verdict]:
     for dose in study.doses(model):
         for direction in ("probe", "random"):
             named = "the probe" if direction == "probe" else "random directions"
-            for side, moved in (("up", "more help"), ("down", "less help")):
-                change = dose.change(side, direction=direction)  # type: ignore[arg-type]
+            for side in SIDES:
+                moved = "more help" if side == "up" else "less help"
+                change = dose.change(side, direction=direction)
                 sign = ">" if side == "up" else "<"
                 expected = (
                     f"the latent decides the action: {moved} at alpha {sign} 0"
                     if direction == "probe"
                     else f"no latent: no change at alpha {sign} 0"
                 )
+                still = change.low <= 0 <= change.high
+                wanted = wanted_share(dose, side)
+                shut = still and leaves_no_room(wanted)
+                end = "ceiling" if side == "up" else "floor"
                 yield Verdict(
                     model,
                     f"steering with {named}, layer {dose.layer}, alpha {sign} 0",
                     expected,
-                    f"{moved}: {change}",
-                    change.low > 0 if direction == "probe" else change.low <= 0 <= change.high,
+                    f"{moved}: {change}"
+                    + (f"; at the {end}: {wanted} already do without steering" if shut else ""),
+                    None if shut else change.low > 0 if direction == "probe" else still,
                 )
     spec = SPECS.get(model)
     if spec is not None and spec.regime == "safety":

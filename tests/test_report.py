@@ -22,6 +22,7 @@ from empathy_mi.stages import read_record, run_stages
 from empathy_mi.study_alignment import align_models
 from empathy_mi.study_config import DEFAULT_MODELS, StudyConfig
 from empathy_mi.study_results import StudyResult
+from empathy_mi.verdicts import tally
 from empathy_mi.viz import dose_by_model
 from tests.small_models import small_organism
 
@@ -32,6 +33,7 @@ CONFIG = StudyConfig(
 )  # fmt: skip
 STAGES = (
     "model", "text", "behavior", "activations", "detection", "directions", "lexical", "rubric",
+    "side_effects",
     "truth", "steering-1", "steering-2",
 )  # fmt: skip
 
@@ -290,16 +292,14 @@ def test_dose_response_in_the_listener(study: StudyResult, page: str) -> None:
 
 
 def test_methods_held_against_the_truth(study: StudyResult, page: str) -> None:
-    agreed = sum(v.agrees for v in study.verdicts)
-    assert f"{agreed} of {len(study.verdicts)} answers agree" in page
+    agreed = sum(v.agrees is True for v in study.verdicts)
+    told = sum(v.agrees is not None for v in study.verdicts)
+    assert f"Answers that agree with it: {agreed} of {told} agree" in page
     for model in DEFAULT_MODELS:
         mine = [v for v in study.verdicts if v.model == model]
-        held = sum(v.agrees for v in mine)
-        head, *rows = rows_of(page, f"{model}: {held} of {len(mine)} agree")
+        head, *rows = rows_of(page, f"{model}: {tally(mine)}")
         assert head == ["method", "truth", "", "found"]
-        assert rows == [
-            [v.method, v.truth, "agrees" if v.agrees else "differs", v.found] for v in mine
-        ]
+        assert rows == [[v.method, v.truth, v.mark, v.found] for v in mine]
         assert rows_of(page, f"{model}: taught and done, without steering")[0][:3] == [
             "model", "share", "taught",
         ]  # fmt: skip
@@ -350,10 +350,11 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 
 def test_every_figure_has_a_place_of_its_own(page: str) -> None:
     figures = Seen(page).figures
-    # detection, lexical controls, cosines, learning curve, alignment, the listener, scenarios;
+    # detection, lexical controls, cosines, learning curve, alignment, the listener, scenarios,
+    # side effects, frontier;
     # answers by model; doses by model and layer; probes and patches against the truth
     models = len(DEFAULT_MODELS)
-    assert len(figures) == len(set(figures)) == 7 + models + models * len(LAYERS) + 2
+    assert len(figures) == len(set(figures)) == 9 + models + models * len(LAYERS) + 2
     drawn = re.findall(r'Plotly\.newPlot\(\s*"([^"]*)"', page)
     assert drawn == figures
 

@@ -13,7 +13,7 @@ from empathy_mi.dose_results import Answer, DoseResponse
 from empathy_mi.lexical_meaning import AGAINST
 from empathy_mi.splits import CHOSEN
 from empathy_mi.study_results import StudyResult
-from empathy_mi.verdicts import Verdict
+from empathy_mi.verdicts import Verdict, tally
 
 SCENARIOS = ("food_delivery", "the_listener", "the_maze", "the_protector", "the_duel")
 PHI3, QWEN2 = "organism-phi3", "organism-qwen2"
@@ -243,6 +243,35 @@ def test_steering(probe: Shares, random: Shares, claimed: list[bool], agreeing: 
         for sign in "><"
     ]
     assert "(N = 25)" in said[0].found
+
+
+NONE: Shares = dict.fromkeys((-9.0, 0.0), (0, 5)) | {9.0: (4, 5)}
+ALL: Shares = dict.fromkeys((0.0, 9.0), (5, 5)) | {-9.0: (1, 5)}
+
+
+@pytest.mark.parametrize(
+    ("probe", "random", "agreeing", "end"),
+    [
+        (NONE, NONE | {9.0: (0, 5)}, [True, None, True, None], "at the floor: 1.000"),
+        (ALL, ALL | {-9.0: (5, 5)}, [None, True, None, True], "at the ceiling: 1.000"),
+        (
+            NONE,
+            NONE | {-9.0: (0, 0), 9.0: (0, 5)},
+            [True, None, True, False],
+            "at the floor: 1.000",
+        ),
+    ],
+)
+def test_at_the_floor_and_the_ceiling_nothing_can_be_told(
+    probe: Shares, random: Shares, agreeing: list[bool | None], end: str
+) -> None:
+    said = verdicts(study(PHI3, dose(PHI3, probe, random)), "steering")
+    assert [v.agrees for v in said] == agreeing
+    assert all((end in v.found) == (v.agrees is None) for v in said)
+    told = sum(v is not None for v in agreeing)
+    assert tally(said).startswith(f"{sum(v is True for v in agreeing)} of {told} agree")
+    assert tally(said).endswith("cannot tell")
+    assert {v.mark for v in said} <= {"agrees", "differs", "cannot tell"}
 
 
 def test_each_layer_is_judged_by_itself() -> None:

@@ -230,7 +230,12 @@ class Adapter(Protocol):
         ...
 
     def extend(
-        self, tokens: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"], cache: Cache
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        mask: Int[Tensor, "batch pos"],
+        cache: Cache,
+        *,
+        hooks: Sequence[Hook] = (),
     ) -> Float[Tensor, "batch pos vocab"]:
         """Logits at each of several more tokens a row, right-padded; no gradients, no new cache."""
         ...

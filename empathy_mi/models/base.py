@@ -195,7 +195,12 @@ class BaseAdapter(ABC):
 
     @torch.no_grad()
     def extend(
-        self, tokens: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"], cache: Cache
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        mask: Int[Tensor, "batch pos"],
+        cache: Cache,
+        *,
+        hooks: Sequence[Hook] = (),
     ) -> Float[Tensor, "batch pos vocab"]:
         """Logits of right-padded continuations of a cache; see `Adapter.extend`."""
         tokens, mask = self._checked_tokens(tokens), self._checked_mask(mask, tokens.shape)
@@ -210,7 +215,8 @@ class BaseAdapter(ABC):
                 "extend needs right padding, and the mask begins with padding: tokenise with "
                 "padding_side='right'."
             )
-        return self._extend(tokens, cache, torch.cat([cache.mask, mask], dim=1))
+        with self._hooked(hooks):
+            return self._extend(tokens, cache, torch.cat([cache.mask, mask], dim=1))
 
     def _hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
         if not hooks:

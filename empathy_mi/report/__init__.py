@@ -13,6 +13,7 @@ from empathy_mi.report.detection import detection
 from empathy_mi.report.directions import directions
 from empathy_mi.report.steering import steering
 from empathy_mi.report.truth import truth
+from empathy_mi.verdicts import tally
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
@@ -54,10 +55,9 @@ def headline_text(study: StudyResult) -> str:
     lines += ["", f"claims: {len(study.claims) - len(failed)} of {len(study.claims)} hold"]
     for claim in failed:
         lines += [f"  FAILS  {claim.model}: {claim.statement}", f"         {claim.evidence}"]
-    wrong = [v for v in study.verdicts if not v.agrees]
+    wrong = [v for v in study.verdicts if v.agrees is False]
     if study.verdicts:
-        agreed = len(study.verdicts) - len(wrong)
-        lines.append(f"held against the known latent: {agreed} of {len(study.verdicts)} agree")
+        lines.append(f"held against the known latent: {tally(study.verdicts)}")
     for verdict in wrong:
         lines += [f"  DIFFERS  {verdict.model}, {verdict.method}: {verdict.truth};",
                   f"           {verdict.found}"]  # fmt: skip

@@ -6,7 +6,13 @@ import html as escape
 from typing import TYPE_CHECKING
 
 from empathy_mi.report.html import figure, folded, table, with_intervals
-from empathy_mi.viz import dose_by_model, dose_by_scenario, dose_curve
+from empathy_mi.viz import (
+    dose_by_model,
+    dose_by_scenario,
+    dose_curve,
+    effects_by_alpha,
+    frontier,
+)
 
 if TYPE_CHECKING:
     from empathy_mi.study_results import StudyResult
@@ -42,6 +48,7 @@ def steering(study: StudyResult) -> str:
     for model, rows in by_scenario.groupby("model", sort=False):
         parts.append(folded(f"{model}: by layer and scenario", table(rows[columns])))
     parts += _shape(study)
+    parts += _costs(study)
     parts.append("<h3>Dose-response over all scenarios</h3>")
     shown = [
         "layer", "group", "alpha", "alpha_norms", "alpha_gaps", "empathic", "coherent",
@@ -82,4 +89,20 @@ def _shape(study: StudyResult) -> list[str]:
         "alpha (its exact interval comes within .05 of the end), so nothing can be said of "
         "resistance there. Broken: under 80 % of the texts are coherent.</p>",
         folded("what each sign of alpha does in each scenario", table(moved[found])),
+    ]
+
+
+def _costs(study: StudyResult) -> list[str]:
+    """Side effects on neutral text, and the frontier of gain and cost."""
+    effects, frontier_rows = study.tables["side_effects"], study.tables["frontier"]
+    columns = ["model", "layer", "group", "alpha", "kl", "loss_change", "top1_changed", "n"]
+    return [
+        "<h3>What it costs: neutral text, selected layers</h3><p class='note'>The same alphas are "
+        "added while text is read that has nothing to do with empathy. Bands: random directions "
+        "of equal length. A direction that moves empathy alone would lie at 0, below the band.</p>",
+        figure(effects_by_alpha(effects), "side-effects"),
+        figure(frontier(frontier_rows), "frontier"),
+        "<p class='note'>Gain against cost, each point an alpha: above 0 the share of empathic "
+        "answers moved as alpha points. Hollow: under 80 % of the answers are coherent.</p>",
+        folded("side effects in numbers", table(with_intervals(effects)[columns])),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from empathy_mi.report.html import figure, folded, table, with_intervals
+from empathy_mi.verdicts import tally
 from empathy_mi.viz.truth import auroc_by_test_set, recovery_by_layer
 
 if TYPE_CHECKING:
@@ -23,17 +24,20 @@ def _recalled(frame: pd.DataFrame) -> pd.DataFrame:
     return wide[list(dict.fromkeys(shown["alpha"]))].reset_index()
 
 
+_CLASSES = {True: "holds", False: "fails", None: ""}
+
+
 def truth(study: StudyResult) -> str:
     """Empty for a study of models whose latent is not known."""
     if not study.verdicts:
         return ""
-    agreed = sum(v.agrees for v in study.verdicts)
     tables = study.tables
     parts = [
         "<h2 id='truth'>Held against the truth</h2>"
         "<p>These models were trained on a grammar in which one latent number decides what the "
         "agent reasons and does, so the right answer of every method is known. "
-        f"{agreed} of {len(study.verdicts)} answers agree with it.</p>",
+        f"Answers that agree with it: {tally(study.verdicts)}. A method cannot tell where the "
+        "unsteered model leaves no room for a change.</p>",
         "<h3>Probes on pairs that differ in the latent</h3><p class='note'>Twins have the same "
         "words on both sides, with the roles of person and task swapped. Where style is reversed, "
         "the empathic side sounds plain and the other one warm. Unseen families, names and "
@@ -54,16 +58,15 @@ def truth(study: StudyResult) -> str:
     for model in study.models:
         rows = [v for v in study.verdicts if v.model == model]
         if rows:
-            held = sum(v.agrees for v in rows)
             body = "".join(
                 f"<tr><td>{escape.escape(v.method)}</td><td>{escape.escape(v.truth)}</td>"
-                f"<td class='{'holds' if v.agrees else 'fails'}'>"
-                f"{'agrees' if v.agrees else 'differs'}</td><td>{escape.escape(v.found)}</td></tr>"
+                f"<td class='{_CLASSES[v.agrees]}'>{v.mark}</td>"
+                f"<td>{escape.escape(v.found)}</td></tr>"
                 for v in rows
             )
             parts.append(
                 folded(
-                    f"{model}: {held} of {len(rows)} agree",
+                    f"{model}: {tally(rows)}",
                     "<div class='scroll'><table><tr><th>method</th><th>truth</th><th></th>"
                     f"<th>found</th></tr>{body}</table></div>",
                 )

@@ -10,5 +10,7 @@ from empathy_mi.viz.dose import dose_by_scenario as dose_by_scenario
 from empathy_mi.viz.dose import dose_curve as dose_curve
 from empathy_mi.viz.lexical import lexical_controls_by_layer as lexical_controls_by_layer
 from empathy_mi.viz.nulls import null_distributions as null_distributions
+from empathy_mi.viz.side_effects import effects_by_alpha as effects_by_alpha
+from empathy_mi.viz.side_effects import frontier as frontier
 from empathy_mi.viz.truth import auroc_by_test_set as auroc_by_test_set
 from empathy_mi.viz.truth import recovery_by_layer as recovery_by_layer

@@ -1,0 +1,70 @@
+# %% [markdown]
+# # Can it be steered, how far, and at what price?
+# Dose-response by scenario with coherence under it (figures 4, 6 and 8 of arXiv 2511.16699),
+# success in both conventions (its table 3), slope and symmetry, resistance with floor and ceiling,
+# and what the same alphas do to text that has nothing to do with empathy. Random directions and
+# label-shuffled probes of equal length stand beside everything; so do prompts that ask for it.
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+
+import empathy_mi as emi
+from empathy_mi.controls import shuffled_vectors
+from empathy_mi.dose_coherence import coherence_table
+from empathy_mi.dose_shape import shape_table
+from empathy_mi.resistance import resistance
+from empathy_mi.side_effect_measures import frontier_table, side_effects
+from empathy_mi.study_stages import study_pairs
+from empathy_mi.success import success_table
+
+MODEL = "organism-phi3"
+ALPHAS = [-20, -10, -5, 0, 5, 10, 20]
+SAMPLES = 4
+OUT = Path("out/analyses")
+
+# %%
+model = emi.load_model(MODEL)
+name = Path(MODEL).name
+acts = emi.extract_activations(model, study_pairs(name))
+probes = emi.fit_probes(acts.train)
+probe = probes.select()
+vector = probe.steering_vector()
+
+# %% [markdown]
+# ## Dose-response
+# Every direction, alpha and sample is a row of one batch; the row's noise depends on the scenario
+# and the sample alone.
+
+# %%
+dose = emi.dose_response(
+    model,
+    vector,
+    alphas=ALPHAS,
+    samples=SAMPLES,
+    controls=3,
+    others=shuffled_vectors(probes, probe.layer, 2),
+    prompted=True,
+)
+print(success_table(dose).to_string(index=False))
+print(shape_table(dose).to_string(index=False))
+print(resistance(dose).to_frame().to_string(index=False))
+print(coherence_table(dose).to_string(index=False))
+
+# %% [markdown]
+# ## The price
+# The same alphas on neutral text. A direction that moves empathy alone costs nothing there.
+
+# %%
+effects = side_effects(model, vector, alphas=ALPHAS)
+print(effects.table().to_string(index=False))
+costs = frontier_table(dose, effects)
+
+# %%
+OUT.mkdir(parents=True, exist_ok=True)
+rates: pd.DataFrame = dose.rates(by_scenario=True).assign(model=dose.model)
+emi.viz.dose_by_scenario(rates).write_html(OUT / "07_dose_by_scenario.html")
+emi.viz.effects_by_alpha(effects.table()).write_html(OUT / "07_side_effects.html")
+emi.viz.frontier(costs).write_html(OUT / "07_frontier.html")
+dose.plot().write_html(OUT / "07_dose_response.html")

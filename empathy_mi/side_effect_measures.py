@@ -1,0 +1,243 @@
+"""Side effects of steering: what an alpha does to text that has nothing to do with empathy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from empathy_mi import stats
+from empathy_mi.dose_cells import group_of
+from empathy_mi.dose_results import DoseResponse
+from empathy_mi.edits import check_vector
+from empathy_mi.errors import InputError, check_counts
+from empathy_mi.generation import prefill_shared
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.neutral import NeutralText, neutral_texts
+from empathy_mi.stats import Array, Estimate
+from empathy_mi.steering import SteeringVector, check_alphas, random_vectors, shift
+from empathy_mi.tokens import encode_completion, encode_prompt, pad, pad_id
+
+MEASURES = ("kl", "loss_change", "top1_changed")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What steering does to one neutral text.
+
+    Attributes:
+        text: id of the text.
+        direction: "probe", "random 0" and so on.
+        alpha: raw strength.
+        kl: KL(steered || unsteered) of the next token, nats a token of the completion.
+        loss_change: nats a token that the completion becomes less likely by.
+        top1_changed: share of its tokens at which another token becomes the likeliest.
+    """
+
+    text: str
+    direction: str
+    alpha: float
+    kl: float
+    loss_change: float
+    top1_changed: float
+
+
+@dataclass(frozen=True)
+class SideEffects:
+    """Side effects by text, direction and alpha.
+
+    Attributes:
+        effects: one a text, direction and alpha; alpha 0 is exactly 0.
+        model: name of the model.
+        layer: block whose output was steered.
+        seed: of the texts, the random directions and the intervals.
+    """
+
+    effects: tuple[Effect, ...] = field(repr=False)
+    model: str
+    layer: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an effect."""
+        return pd.DataFrame([asdict(effect) for effect in self.effects])
+
+    def table(self) -> pd.DataFrame:
+        """Means by direction group and alpha, with bootstrap intervals over texts.
+
+        Random directions are one group: a text counts once, with the mean over them. `n` is the
+        number of texts.
+        """
+        frame = self.to_frame()
+        frame["group"] = frame["direction"].map(group_of)
+        by_text = frame.groupby(["group", "alpha", "text"], sort=True)[list(MEASURES)].mean()
+        rows = []
+        for (group, alpha), part in by_text.groupby(level=["group", "alpha"], sort=True):
+            row: dict[str, Any] = {"model": self.model, "layer": self.layer, "group": group,
+                                   "alpha": alpha}  # fmt: skip
+            for name in MEASURES:
+                row |= _mean(part[name].to_numpy(), self.seed).columns(name)
+            rows.append(row | {"n": len(part), "seed": self.seed})
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` reads it."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> SideEffects:
+        """Read what `to_dict` gave."""
+        effects = tuple(Effect(**effect) for effect in values["effects"])
+        return SideEffects(**values | {"effects": effects})
+
+
+def side_effects(
+    model: Any,
+    vector: SteeringVector,
+    texts: Sequence[NeutralText] | None = None,
+    *,
+    alphas: Sequence[float],
+    controls: int = 3,
+    batch_tokens: int = 8192,
+    seed: int = 0,
+) -> SideEffects:
+    """KL and loss on neutral text while alpha is added to the response, beside random directions.
+
+    The completion is given, not generated, and steered as a response: the last prompt token and
+    all that follow. A direction that moves empathy and nothing else leaves it as it is.
+
+    Args:
+        model: a model or adapter.
+        vector: the direction.
+        texts: None is `neutral_texts(model)`.
+        alphas: raw strengths, in residual units.
+        controls: random directions of equal length beside it.
+        batch_tokens: most tokens in a batch, whose logits are held all at once.
+        seed: of the texts, the random directions and the intervals.
+
+    Raises:
+        InputError: an alpha is not finite, the vector is another model's, there is no text, two
+            have one id, one gives no tokens or does not fit into the context, or a number is too
+            small.
+    """
+    adapter = adapt(model)
+    check_vector(vector, adapter)
+    check_alphas(alphas)
+    if not any(alphas):
+        raise InputError("alpha 0 alone has no side effects: name another, such as 10.")
+    check_counts(least=0, controls=controls)
+    check_counts(batch_tokens=batch_tokens)
+    chosen = neutral_texts(adapter, seed=seed) if texts is None else tuple(texts)
+    encoded = [_encoded(adapter, text) for text in _checked(chosen)]
+    directions = [replace(vector, name="probe"), *random_vectors(vector, controls, seed=seed)]
+    cells = [(v, float(a)) for v in directions for a in dict.fromkeys(alphas)]
+    deltas = torch.stack([alpha * v.direction.float() for v, alpha in cells if alpha])
+    found: list[Effect] = []
+    rows = len(deltas) + 1
+    width = max(len(prompt) + len(completion) for prompt, completion in encoded)
+    together = max(1, batch_tokens // (rows * width))
+    for start in range(0, len(chosen), together):
+        part = slice(start, start + together)
+        measured = _measure(adapter, vector.layer, deltas, encoded[part])
+        for text, values in zip(chosen[part], measured, strict=True):
+            moved = iter(values.tolist())
+            found += [
+                Effect(text.id, v.name, alpha, *(next(moved) if alpha else (0.0, 0.0, 0.0)))
+                for v, alpha in cells
+            ]
+    return SideEffects(tuple(found), adapter.name, vector.layer, seed)
+
+
+def frontier_table(dose: DoseResponse, effects: SideEffects) -> pd.DataFrame:
+    """What steering gains beside what it costs: one row a direction group and alpha.
+
+    Args:
+        dose: the dose-response of the vector and its controls at one layer.
+        effects: side effects of the same vector.
+
+    Returns:
+        The columns of `SideEffects.table`, with `gain`, the empathic share minus the unsteered
+        one, its interval (the exact one of the share, shifted), NaN where alpha 0 was not run,
+        and the `coherent` share.
+
+    Raises:
+        InputError: the two are of different models or layers, or share no alpha but 0.
+    """
+    if (dose.model, dose.layer) != (effects.model, effects.layer):
+        raise InputError(
+            f"the dose-response is of {dose.model} layer {dose.layer}, the side effects of "
+            f"{effects.model} layer {effects.layer}: compare the same."
+        )
+    rates, costs = dose.rates(), effects.table()
+    unsteered = rates.loc[rates["alpha"] == 0, "empathic"]
+    base = float(unsteered.iloc[0]) if len(unsteered) else math.nan
+    gains = rates.assign(
+        gain=rates["empathic"] - base,
+        gain_low=rates["empathic_low"] - base,
+        gain_high=rates["empathic_high"] - base,
+    )[["group", "alpha", "gain", "gain_low", "gain_high", "coherent"]]
+    both = costs[costs["alpha"] != 0].merge(gains, on=["group", "alpha"])
+    if not len(both):
+        raise InputError("dose-response and side effects share no alpha: measure both at the same.")
+    return both
+
+
+def _mean(values: Float[Array, "text"], seed: int) -> Estimate:
+    return stats.bootstrap(lambda index: values[index].mean(-1), ["text"] * len(values), seed=seed)
+
+
+def _checked(texts: Sequence[NeutralText]) -> Sequence[NeutralText]:
+    if not texts:
+        raise InputError("no neutral text is given: give at least one, or None for our own.")
+    ids = [text.id for text in texts]
+    for name in ids:
+        if ids.count(name) > 1:
+            raise InputError(f"two neutral texts are called {name!r}: give each its own id.")
+    return texts
+
+
+def _encoded(adapter: Adapter, text: NeutralText) -> tuple[list[int], list[int]]:
+    if not text.prompt.strip():
+        raise InputError(f"neutral text {text.id!r} has an empty prompt: give it one.")
+    prompt = encode_prompt(adapter.tokenizer, text.prompt)
+    completion = encode_completion(adapter.tokenizer, text.completion)
+    if len(prompt) + len(completion) > adapter.n_ctx:
+        raise InputError(
+            f"neutral text {text.id!r} has {len(prompt) + len(completion)} tokens, and "
+            f"{adapter.name} reads at most {adapter.n_ctx}: shorten it."
+        )
+    return prompt, completion
+
+
+@torch.no_grad()
+def _measure(
+    adapter: Adapter,
+    layer: int,
+    deltas: Float[Tensor, "cell d"],
+    texts: Sequence[tuple[Sequence[int], Sequence[int]]],
+) -> Float[Tensor, "text cell measure"]:
+    """KL, change of loss and share of changed top tokens of some texts, for each delta."""
+    rows = len(deltas) + 1
+    added = torch.cat([torch.zeros_like(deltas[:1]), deltas]).repeat(len(texts), 1)
+    added = added.to(adapter.device)
+    prompts = [prompt for prompt, _ in texts for _ in range(rows)]
+    first, cache = prefill_shared(adapter, prompts, [shift(added, layer, "all")])
+    batch = pad([ids for _, ids in texts for _ in range(rows)], pad_id(adapter.tokenizer), "right")
+    tokens, mask = batch.tokens.to(adapter.device), batch.mask.to(adapter.device)
+    after = adapter.extend(tokens, mask, cache, hooks=[shift(added, layer, "all")])[:, :-1]
+    told = torch.cat([first[:, None], after], dim=1).float().log_softmax(-1)
+    told = told.reshape(len(texts), rows, *told.shape[1:])
+    plain, steered = told[:, :1], told[:, 1:]
+    kl = (steered.exp() * (steered - plain)).sum(-1).clamp(min=0)
+    ids = tokens.reshape(len(texts), rows, -1)[:, :, :, None]
+    loss = -told.gather(-1, ids)[..., 0]
+    changed = (steered.argmax(-1) != plain.argmax(-1)).float()
+    counted = mask.reshape(len(texts), rows, -1)[:, :1].float()
+    measures = torch.stack([kl, loss[:, 1:] - loss[:, :1], changed], dim=-1) * counted[..., None]
+    return (measures.sum(2) / counted.sum(2)[..., None]).cpu().double()
