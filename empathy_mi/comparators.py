@@ -20,9 +20,10 @@ from scipy.stats import beta
 
 from empathy_mi import stats
 from empathy_mi.activations import Activations
+from empathy_mi.cross_validation import folds_of
 from empathy_mi.directions import first_axis, logistic_path, shrunken_lda
 from empathy_mi.errors import InputError, check_counts
-from empathy_mi.probes import Probe, ProbeSet, check_same_source, fit_probes, folds_of, probe_of
+from empathy_mi.probes import Probe, ProbeSet, check_same_source, fit_probes, probe_of
 from empathy_mi.stats import Array, Estimate
 
 if TYPE_CHECKING:

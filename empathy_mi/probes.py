@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi import __version__, stats
+from empathy_mi import __version__
 from empathy_mi.activations import Activations
 from empathy_mi.errors import InputError
 from empathy_mi.hooks import resid_post
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from empathy_mi.detection import Detection
     from empathy_mi.steering import SteeringVector
 
-_FILE = "probe.safetensors"
+FILE = "probe.safetensors"
 _SCHEMA = 1
 MEAN_DIFFERENCE = "mean difference"
 
@@ -97,7 +97,7 @@ class Probe:
         meta = {k: v for k, v in asdict(self).items() if k != "direction"}
         meta["schema"] = _SCHEMA
         meta["versions"] = {"empathy_mi": __version__, "torch": torch.__version__}
-        return write_tensors(Path(folder) / _FILE, {"direction": self.direction}, meta)
+        return write_tensors(Path(folder) / FILE, {"direction": self.direction}, meta)
 
     @staticmethod
     def load(folder: str | Path) -> Probe:
@@ -106,7 +106,7 @@ class Probe:
         Raises:
             InputError: the file is missing, truncated or not a probe.
         """
-        path = Path(folder) / _FILE
+        path = Path(folder) / FILE
         tensors, meta = read_tensors(path)
         meta.pop("versions", None)
         try:
@@ -117,6 +117,25 @@ class Probe:
             raise InputError(
                 f"{path} is not a probe of this version ({error}): save it again."
             ) from error
+
+    def save_pretrained(self, folder: str | Path, *, detection: Detection | None = None) -> Path:
+        """Write the probe and a model card; see `interchange.hub.save_pretrained`."""
+        from empathy_mi.interchange import hub
+
+        return hub.save_pretrained(self, folder, detection=detection)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload it with its model card; see `interchange.hub.push_to_hub`."""
+        from empathy_mi.interchange import hub
+
+        return hub.push_to_hub(self, repo_id, **options)
+
+    @staticmethod
+    def from_pretrained(source: str | Path, **options: Any) -> Probe:
+        """A probe from a folder or the Hub; see `interchange.hub.from_pretrained`."""
+        from empathy_mi.interchange import hub
+
+        return hub.from_pretrained(source, **options)
 
 
 class _NoProbeError(InputError, KeyError):
@@ -158,6 +177,8 @@ class ProbeSet(Mapping[int, Probe]):
         Raises:
             InputError: there are too few pairs for the folds, or `train` is another model's.
         """
+        from empathy_mi.cross_validation import best_layer, cross_validate
+
         train = self.train if train is None else train
         check_same_source(self.probes[0], train)
         return self[best_layer(cross_validate(train, folds=folds, seed=seed))]
@@ -237,38 +258,6 @@ def project_sides(
     return np.stack(along, axis=-1)
 
 
-def cross_validate(
-    train: Activations, *, folds: int = 5, seed: int = 0
-) -> dict[int, tuple[float, float]]:
-    """Mean held-out (AUROC, d') of each layer, over folds of pairs stratified by scenario.
-
-    Raises:
-        InputError: there are fewer pairs than folds, fewer than two folds or pairs, or an
-            activation is not finite.
-    """
-    fold = folds_of(train.scenarios, folds, seed)
-    check_finite(train)
-    high, low = train.empathic.double().numpy(), train.non_empathic.double().numpy()
-    results = []
-    for k in range(folds):
-        inside, outside = fold != k, fold == k
-        direction = (high[inside] - low[inside]).mean(0)
-        direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-        positive = np.einsum("nld,ld->ln", high[outside], direction)
-        negative = np.einsum("nld,ld->ln", low[outside], direction)
-        results.append((stats.auroc(positive, negative), stats.d_prime(positive, negative)))
-    auroc, d_prime = (np.mean(values, axis=0) for values in zip(*results, strict=True))
-    return {
-        layer: (round(float(auroc[i]), 9), float(d_prime[i]))
-        for i, layer in enumerate(train.layers)
-    }
-
-
-def best_layer(scores: Mapping[int, tuple[float, float]]) -> int:
-    """The layer with the highest (AUROC, d') of `cross_validate`."""
-    return max(scores, key=lambda layer: scores[layer])
-
-
 def check_same_source(probe: Probe, activations: Activations) -> None:
     """Refuse activations that a probe cannot read.
 
@@ -304,24 +293,6 @@ def check_finite(activations: Activations) -> None:
                 f"layer {activations.layers[layer]} that is not finite: extract the activations "
                 "again, in a wider dtype if the model overflows."
             )
-
-
-def folds_of(scenarios: list[str], folds: int, seed: int) -> np.ndarray:
-    """The fold [pair] of each pair: each scenario's pairs are shuffled and dealt out in turn.
-
-    Raises:
-        InputError: there are fewer pairs than folds, or fewer than two folds or pairs.
-    """
-    n = len(scenarios)
-    if n < 2:
-        raise InputError(f"cannot make folds of {n} pairs: give 2 train pairs at least.")
-    if not 2 <= folds <= n:
-        raise InputError(f"cannot make {folds} folds of {n} pairs: use 2 to {n} folds.")
-    order = stats.generator(seed, "folds").permutation(len(scenarios))
-    dealt = sorted(order, key=lambda i: scenarios[i])
-    fold = np.empty(len(scenarios), dtype=int)
-    fold[dealt] = np.arange(len(scenarios)) % folds
-    return fold
 
 
 def _span(layers: tuple[int, ...]) -> str:

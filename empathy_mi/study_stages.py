@@ -14,6 +14,7 @@ from empathy_mi.behavior import behavior_correlation
 from empathy_mi.comparators import compare, fit_comparators
 from empathy_mi.concentration import concentration, massive_activations
 from empathy_mi.controls import shuffled_vectors
+from empathy_mi.cross_validation import best_layer, cross_validate
 from empathy_mi.dose import dose_response
 from empathy_mi.io import file_digest
 from empathy_mi.lexical_detection import lexical_ablation
@@ -24,7 +25,7 @@ from empathy_mi.organisms import contrastive_pairs, is_organism
 from empathy_mi.organisms.answers import organism_answers
 from empathy_mi.pairs import Pairs, load_pairs
 from empathy_mi.pairs_check import check_pairs
-from empathy_mi.probes import ProbeSet, best_layer, cross_validate, fit_probes
+from empathy_mi.probes import ProbeSet, fit_probes
 from empathy_mi.side_effect_measures import side_effects
 from empathy_mi.splits import split_detection
 from empathy_mi.stability import direction_stability, learning_curve

@@ -25,10 +25,11 @@ from empathy_mi.answers import Answers, ScoredAnswer
 from empathy_mi.association import associate
 from empathy_mi.baselines import residual_scores, text_baselines
 from empathy_mi.cli import main
+from empathy_mi.cross_validation import cross_validate
 from empathy_mi.errors import InputError
 from empathy_mi.lexical import ablate
 from empathy_mi.pairs import Pairs, load_pairs
-from empathy_mi.probes import cross_validate, fit_probes
+from empathy_mi.probes import fit_probes
 from empathy_mi.raters import krippendorff_alpha
 from empathy_mi.ratings import read_ratings
 from empathy_mi.splits import split_detection

@@ -141,7 +141,7 @@ def test_a_signal_of_its_own_stays() -> None:
 
 def test_the_regression_is_least_squares_on_scores_out_of_fold() -> None:
     """Against scikit-learn, with each fold written out."""
-    from empathy_mi.probes import folds_of
+    from empathy_mi.cross_validation import folds_of
 
     pairs = made(longer)
     acts = planted(pairs, lengths(pairs), own=2.0)

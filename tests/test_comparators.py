@@ -27,9 +27,10 @@ from empathy_mi.comparators import (
     fit_comparators,
     random_cosine,
 )
+from empathy_mi.cross_validation import folds_of
 from empathy_mi.directions import first_axis, logistic_path, shrunken_lda
 from empathy_mi.errors import InputError
-from empathy_mi.probes import ProbeSet, fit_probes, folds_of
+from empathy_mi.probes import ProbeSet, fit_probes
 from tests.support import synthetic
 
 Found = dict[str, ProbeSet]

@@ -1,0 +1,105 @@
+"""Directions as a dictionary from layer to array, as `repeng` and `steering-vectors` hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import index
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from empathy_mi.errors import InputError
+from empathy_mi.probes import Probe, ProbeSet
+from empathy_mi.steering import SteeringVector
+
+Direction = Probe | SteeringVector
+Directions = Direction | Iterable[Direction] | ProbeSet
+
+
+def to_dict(directions: Directions, *, arrays: Literal["numpy", "torch"] = "numpy",
+            scale: float = 1.0) -> dict[int, Any]:  # fmt: skip
+    """Directions by layer, times a scale.
+
+    With numpy arrays this is what `repeng.ControlVector(model_type, directions=...)` takes, with
+    tensors what `steering_vectors.SteeringVector(layer_activations=...)` does. Both add
+    coefficient times the array to the output of the block, so that with scale 1 their coefficient
+    is this package's alpha.
+
+    Args:
+        directions: a probe, a steering vector, several of them, or a ProbeSet.
+        arrays: "numpy" (float32) or "torch".
+        scale: length of the arrays; `probe.class_gap` makes a coefficient of 1 one class gap.
+
+    Raises:
+        InputError: there is no direction, two have one layer or different widths, or the scale is
+            0 or not finite.
+    """
+    if arrays not in ("numpy", "torch"):
+        raise InputError(f"unknown arrays {arrays!r}: use 'numpy' or 'torch'.")
+    if not np.isfinite(scale) or scale == 0:
+        raise InputError(f"scale is {scale}: give a finite number other than 0.")
+    found = {layer: unit * scale for layer, unit in by_layer(directions).items()}
+    return {k: v.numpy() for k, v in found.items()} if arrays == "numpy" else dict(found)
+
+
+def from_dict(
+    arrays: Mapping[int, Any], *, fingerprint: str | None = None, name: str = "imported"
+) -> dict[int, SteeringVector]:
+    """Steering vectors from a dictionary of layer to array, such as `control_vector.directions`.
+
+    Args:
+        arrays: numpy arrays or tensors, one vector a layer; layer L is the output of block L.
+        fingerprint: of the model that they are for (`adapt(model).fingerprint`), so that no other
+            one is steered with them; None allows any of the right width.
+        name: what tables call them.
+
+    Returns:
+        A unit vector a layer. Its `class_gap` is the length that the array had: alpha of that size
+        is the other toolkit's coefficient 1.
+
+    Raises:
+        InputError: there is none, a layer is no whole number from 0, or an array is not one vector
+            of a finite length above 0.
+    """
+    if not arrays:
+        raise InputError("the dictionary is empty: give an array for one layer at least.")
+    found = {}
+    for layer, array in arrays.items():
+        if isinstance(layer, bool) or not hasattr(layer, "__index__") or index(layer) < 0:
+            raise InputError(f"layer {layer!r} is not a whole number from 0: count blocks from 0.")
+        values = torch.as_tensor(np.asarray(array) if not isinstance(array, Tensor) else array)
+        try:
+            unit = SteeringVector.of(values, index(layer), name=name)
+        except InputError as error:
+            raise InputError(f"layer {layer}: {error}") from error
+        found[index(layer)] = SteeringVector(
+            unit.direction, index(layer), class_gap=float(values.double().norm()),
+            fingerprint=fingerprint, name=name,
+        )  # fmt: skip
+    return found
+
+
+def by_layer(directions: Directions) -> dict[int, Tensor]:
+    """Unit directions by layer, float32 on the CPU.
+
+    Raises:
+        InputError: there is none, or two have one layer or different widths.
+    """
+    if isinstance(directions, Probe | SteeringVector):
+        directions = [directions]
+    elif isinstance(directions, ProbeSet):
+        directions = directions.probes
+    found: dict[int, Tensor] = {}
+    for each in directions:
+        if each.layer in found:
+            raise InputError(
+                f"two directions have layer {each.layer}: a file or dictionary holds one a layer."
+            )
+        found[each.layer] = each.direction.detach().float().cpu()
+    if not found:
+        raise InputError("no direction is given: give a probe or a steering vector.")
+    if len({len(unit) for unit in found.values()}) > 1:
+        raise InputError("the directions have different widths: give those of one model.")
+    return dict(sorted(found.items()))
