@@ -88,6 +88,27 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--seed", type=int, default=0, help="seed of the order (default: 0)")
     score.set_defaults(run=_score)
 
+    monitor = commands.add_parser("monitor", help="watch a probe while a model writes")
+    monitor.add_argument("model", help="name or folder of the model")
+    monitor.add_argument("--probe", required=True, help="folder or Hub repository of the probe")
+    monitor.add_argument("--prompt", required=True, help="the user's message")
+    monitor.add_argument("--system", help="system prompt")
+    monitor.add_argument(
+        "--threshold", help="'neutral' to calibrate it on neutral text, or a file of one"
+    )
+    monitor.add_argument(
+        "--rate", type=float, default=0.05, help="its false-positive rate (default: 0.05)"
+    )
+    monitor.add_argument(
+        "--side", default="below", choices=("below", "above"), help="fires (default: below)"
+    )
+    monitor.add_argument("--guard", type=float, metavar="ALPHA", help="steer while it fires")
+    monitor.add_argument("--max-new-tokens", type=int, default=80, help="limit (default: 80)")
+    monitor.add_argument("--temperature", type=float, help="sample instead of greedy")
+    monitor.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    monitor.add_argument("--json", action="store_true", help="one JSON object a token")
+    monitor.set_defaults(run=_monitor)
+
     models = commands.add_parser("models", help="list the models that are known by name")
     models.set_defaults(run=_models)
     return parser
@@ -185,6 +206,12 @@ def _score(options: argparse.Namespace) -> None:
 
         session = score_session(answers, options.rater, options.out, seed=options.seed)
         print(f"{session}\nscores: {options.out}")
+
+
+def _monitor(options: argparse.Namespace) -> None:
+    from empathy_mi.monitor_command import run
+
+    run(options)
 
 
 def _models(options: argparse.Namespace) -> None:

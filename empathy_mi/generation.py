@@ -106,7 +106,7 @@ def generate(
             ended = torch.zeros(len(rows), dtype=torch.bool)
             for step in range(max_new_tokens):
                 draws = None if uniforms is None else uniforms[rows, step].to(adapter.device)
-                token = _next(logits, draws, temperature)
+                token = next_token(logits, draws, temperature)
                 for row, value in zip(rows.tolist(), token.tolist(), strict=True):
                     ids[row].append(value)
                 ended |= torch.isin(token, end_tokens).cpu()
@@ -186,7 +186,7 @@ def check_settings(
         )
 
 
-def _next(
+def next_token(
     logits: Float[Tensor, "row vocab"], uniform: Float[Tensor, "row"] | None, temperature: float
 ) -> Int[Tensor, "row"]:
     """Greedy, or the inverse of the cumulative distribution at a uniform draw."""

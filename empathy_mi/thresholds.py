@@ -1,0 +1,229 @@
+"""When a monitor fires: the rule, and a threshold with a chosen false-positive rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from empathy_mi import stats
+from empathy_mi.errors import InputError, check_counts
+from empathy_mi.io import read_json, write_json
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.neutral import NeutralText, neutral_texts
+from empathy_mi.organisms import is_organism
+from empathy_mi.probes import Probe
+from empathy_mi.stats import Array, Estimate
+from empathy_mi.tokens import by_length, encode_completion, encode_prompt, pad, pad_id
+
+Side = Literal["below", "above"]
+DRAWN = 200
+"""Neutral texts that are drawn for an embedded model."""
+BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What fires: a mean projection of the answer's tokens on one side of a threshold.
+
+    Attributes:
+        side: "below" fires when the mean falls below the threshold, "above" when it rises above.
+        window: mean of this many tokens up to now; None is all of the answer so far.
+        least: tokens that must have been read before it can fire.
+    """
+
+    side: Side = "below"
+    window: int | None = None
+    least: int = 5
+
+    def __post_init__(self) -> None:
+        if self.side not in get_args(Side):
+            raise InputError(f"unknown side {self.side!r}: use 'below' or 'above'.")
+        if self.least < 1:
+            raise InputError(f"least is {self.least}: it must be at least 1.")
+        if self.window is not None:
+            check_counts(window=self.window)
+
+    def means(self, projections: Float[Array, "token"]) -> Float[Array, "token"]:
+        """The mean that is compared at each token; NaN before it can fire."""
+        total = np.concatenate([[0.0], np.cumsum(projections)])
+        ends = np.arange(1, len(projections) + 1)
+        starts = np.maximum(0, ends - (self.window or len(ends)))
+        found = (total[ends] - total[starts]) / np.maximum(1, ends - starts)
+        return np.where(ends >= self.least, found, np.nan)
+
+    def fires(self, mean: float, threshold: float) -> bool:
+        """Whether a mean lies on the side of the threshold that fires; NaN does not."""
+        return mean < threshold if self.side == "below" else mean > threshold
+
+    def extreme(self, projections: Float[Array, "token"]) -> float:
+        """The mean of a text that fires first as the threshold moves; NaN if there is none."""
+        known = self.means(projections)
+        known = known[np.isfinite(known)]
+        if not len(known):
+            return math.nan
+        return float(known.min() if self.side == "below" else known.max())
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and what is known of it.
+
+    Attributes:
+        value: the threshold, in units of the projection.
+        rule: what fires.
+        rate: the false-positive rate that was asked for: share of neutral texts on which it fires
+            at any token.
+        achieved: the share on the held-out texts, with its exact interval.
+        low: lower end of the 95 % bootstrap interval of `value` over the calibration texts.
+        high: upper end.
+        n: number of calibration texts.
+        model: name of the model.
+        fingerprint: of the model.
+        layer: of the probe.
+        seed: of the split and the bootstrap.
+    """
+
+    value: float
+    rule: Rule
+    rate: float
+    achieved: Estimate
+    low: float
+    high: float
+    n: int
+    model: str
+    fingerprint: str
+    layer: int
+    seed: int
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON."""
+        return write_json(path, asdict(self))
+
+    @staticmethod
+    def load(path: str | Path) -> Threshold:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, truncated or no threshold.
+        """
+        values = read_json(path)
+        try:
+            return Threshold(
+                **values
+                | {"rule": Rule(**values["rule"]), "achieved": Estimate(**values["achieved"])}
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path} is no threshold ({error}): calibrate one again.") from error
+
+
+def calibrate_threshold(
+    model: Any,
+    probe: Probe,
+    texts: Sequence[NeutralText] | None = None,
+    *,
+    rate: float = 0.05,
+    rule: Rule | None = None,
+    seed: int = 0,
+) -> Threshold:
+    """The threshold at which a monitor fires on at most a share `rate` of neutral texts.
+
+    One half of the texts sets it, by rank, so that a new text of the same kind fires with
+    probability at most `rate` whatever the distribution (split conformal prediction; Vovk and
+    others 2005); the other half tells what was achieved.
+
+    Args:
+        model: a model or adapter.
+        probe: of this model.
+        texts: texts on which it should not fire; None draws 200 for an embedded model and takes
+            the project's own 40 for any other.
+        rate: false-positive rate, a share of texts.
+        rule: None fires when the mean over the whole answer falls below.
+        seed: of the texts, the split and the bootstrap.
+
+    Raises:
+        InputError: the rate is not between 0 and 1, there are too few texts for it, a text is
+            shorter than the rule asks, or the probe is another model's.
+    """
+    adapter, rule = adapt(model), rule or Rule()
+    check_probe(probe, adapter)
+    if not 0 < rate < 1:
+        raise InputError(f"rate is {rate}: give a share of texts between 0 and 1.")
+    if texts is None:
+        n = DRAWN if is_organism(adapter.name) else None
+        texts = neutral_texts(adapter, n=n, seed=seed)
+    needed = 2 * math.ceil(1 / rate - 1 - 1e-9)
+    if len(texts) < needed:
+        raise InputError(
+            f"{len(texts)} neutral texts cannot set a rate of {rate:g}, half of them being held "
+            f"out: give {needed} at least, or a higher rate."
+        )
+    extremes = np.array([rule.extreme(p) for p in token_projections(adapter, probe, texts)])
+    for text, extreme in zip(texts, extremes, strict=True):
+        if not math.isfinite(extreme):
+            raise InputError(
+                f"neutral text {text.id!r} has fewer than {rule.least} tokens: lengthen it, or "
+                "lower least= of the rule."
+            )
+    order = stats.generator(seed, "calibration half").permutation(len(extremes))
+    inside, outside = np.split(extremes[order], [(len(order) + 1) // 2])
+    drawn = stats.bootstrap_indices(["text"] * len(inside), samples=2000, seed=seed)
+    values = _ranked(inside[drawn], rate, rule)
+    value = float(_ranked(inside[None], rate, rule)[0])
+    low, high = np.quantile(values, [0.025, 0.975])
+    fired = sum(rule.fires(mean, value) for mean in outside)
+    return Threshold(
+        value=value, rule=rule, rate=rate, achieved=stats.proportion(fired, len(outside)),
+        low=float(low), high=float(high), n=len(inside), model=adapter.name,
+        fingerprint=adapter.fingerprint, layer=probe.layer, seed=seed,
+    )  # fmt: skip
+
+
+def check_probe(probe: Probe, adapter: Adapter) -> None:
+    """Refuse a probe of another model.
+
+    Raises:
+        InputError: the fingerprint differs.
+    """
+    if probe.fingerprint != adapter.fingerprint:
+        raise InputError(
+            f"the probe belongs to {probe.model!r} ({probe.fingerprint}), not to "
+            f"{adapter.name!r} ({adapter.fingerprint}): fit a probe on this model."
+        )
+
+
+@torch.no_grad()
+def token_projections(
+    adapter: Adapter, probe: Probe, texts: Sequence[NeutralText]
+) -> list[Float[Array, "token"]]:
+    """Projection of each completion token of some texts.
+
+    Raises:
+        InputError: a text gives no tokens or does not fit into the context.
+    """
+    rows = []
+    for text in texts:
+        prompt = encode_prompt(adapter.tokenizer, text.prompt)
+        rows.append((prompt, encode_completion(adapter.tokenizer, text.completion)))
+    found: list[Array] = [np.empty(0)] * len(rows)
+    for part in by_length([len(p) + len(c) for p, c in rows], BATCH_TOKENS):
+        batch = pad([[*rows[i][0], *rows[i][1]] for i in part], pad_id(adapter.tokenizer))
+        residual = adapter.forward(batch.tokens, batch.mask, stop_at_layer=probe.layer + 1)
+        along = (residual.float() @ probe.direction.to(residual.device)).cpu().double().numpy()
+        for place, i in enumerate(part):
+            found[i] = along[place, along.shape[1] - len(rows[i][1]) :]
+    return found
+
+
+def _ranked(extremes: Float[Array, "draw text"], rate: float, rule: Rule) -> Float[Array, "draw"]:
+    """The rank of the extremes that at most `rate` of new ones lie beyond."""
+    n = extremes.shape[1]
+    rank = math.floor(rate * (n + 1) + 1e-9)
+    ordered = np.sort(extremes, axis=1)
+    return ordered[:, rank - 1] if rule.side == "below" else ordered[:, n - rank]
