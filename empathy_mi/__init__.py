@@ -33,7 +33,11 @@ _HOME = {
     "StudyConfig": "study_config",
     "StudyResult": "study_results",
     "Threshold": "thresholds",
-    "ablate": "lexical",
+    "ablate": "causal.ablation",
+    "ablate_text": "lexical",
+    "AblationResult": "causal.ablation_results",
+    "Mediation": "causal.mediation_results",
+    "causal_mediation": "causal.mediation",
     "activation_patching": "causal.patching",
     "align": "alignment",
     "alpha_units": "strength",
@@ -93,7 +97,11 @@ if TYPE_CHECKING:
     from empathy_mi.calibration import Calibration as Calibration
     from empathy_mi.calibration import calibrate as calibrate
     from empathy_mi.calibration import equal_dose as equal_dose
+    from empathy_mi.causal.ablation import ablate as ablate
+    from empathy_mi.causal.ablation_results import AblationResult as AblationResult
     from empathy_mi.causal.attribution import attribution_patching as attribution_patching
+    from empathy_mi.causal.mediation import causal_mediation as causal_mediation
+    from empathy_mi.causal.mediation_results import Mediation as Mediation
     from empathy_mi.causal.patching import activation_patching as activation_patching
     from empathy_mi.causal.prompt_pairs import PromptPair as PromptPair
     from empathy_mi.causal.prompt_pairs import prompt_pairs as prompt_pairs
@@ -112,7 +120,7 @@ if TYPE_CHECKING:
     from empathy_mi.edits import steer as steer
     from empathy_mi.errors import InputError as InputError
     from empathy_mi.interchange import export_gguf as export_gguf
-    from empathy_mi.lexical import ablate as ablate
+    from empathy_mi.lexical import ablate_text as ablate_text
     from empathy_mi.lexical_detection import lexical_ablation as lexical_ablation
     from empathy_mi.lexical_meaning import lexical_controls as lexical_controls
     from empathy_mi.models import load_model as load_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ def dose_response(
     others: Sequence[SteeringVector] = (),
     prompted: bool = True,
     positions: Positions = "response",
+    raw: bool = False,
     temperature: float = 0.7,
     max_new_tokens: int = 80,
     batch_rows: int = 512,
@@ -60,6 +62,7 @@ def dose_response(
         prompted: whether to add the prompt baseline: the prompts with a system prompt that asks
             for empathy, and with one that asks for the task, unsteered.
         positions: where alpha is added.
+        raw: give the prompts as they stand, without the chat template, as the paper did.
         temperature: of the sampling.
         max_new_tokens: limit of an answer.
         batch_rows: most rows in a batch; lower it when memory is short.
@@ -78,6 +81,8 @@ def dose_response(
     count = get_scorer(scorer_for(adapter.name) if scorer is None else scorer)
     if prompts is None:
         prompts = scenario_prompts(adapter.name, scenarios, samples, seed=seed)
+    if raw:
+        prompts = [replace(prompt, raw=True) for prompt in prompts]
     sweep = plan_sweep(
         adapter, vector, prompts, alphas=alphas, controls=controls, others=others,
         prompted=prompted, seed=seed,

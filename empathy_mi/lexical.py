@@ -55,7 +55,7 @@ class Ablated:
         return sum(self.by_side.values())
 
 
-def ablate(
+def ablate_text(
     pairs: Pairs,
     lexicon: Words = None,
     *,
@@ -129,10 +129,10 @@ def matched_words(
     agree as far as the texts allow.
 
     Returns:
-        A lexicon for `ablate`; each word has the neutral words of the one that it stands for.
+        A lexicon for `ablate_text`; each word has the neutral words of the one that it stands for.
 
     Raises:
-        InputError: a side is unknown, the lexicon is as `ablate` refuses it, or the texts have
+        InputError: a side is unknown, the lexicon is as `ablate_text` refuses it, or the texts have
             too few other words.
     """
     table, treated = lexicon_table(lexicon, "remove"), resolve_sides(sides, "remove")

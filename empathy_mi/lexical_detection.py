@@ -17,7 +17,7 @@ from jaxtyping import Float
 from empathy_mi import stats
 from empathy_mi.activations import extract_activations
 from empathy_mi.errors import InputError, check_counts
-from empathy_mi.lexical import Ablated, How, Sides, ablate, matched_words, resolve_sides
+from empathy_mi.lexical import Ablated, How, Sides, ablate_text, matched_words, resolve_sides
 from empathy_mi.lexicons import ORGANISM_LEXICON, Words, lexicon_table
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.organisms import is_organism
@@ -102,28 +102,28 @@ def lexical_ablation(
         model: what `load_model` returns, or a model that you built.
         probes: fitted on train pairs of this model, by layer.
         pairs: their test part is ablated; their train part serves the bag of words.
-        lexicon: as in `ablate`, but None is `ORGANISM_LEXICON` for an embedded model.
-        how: as in `ablate`.
-        sides: as in `ablate`.
+        lexicon: as in `ablate_text`, but None is `ORGANISM_LEXICON` for an embedded model.
+        how: as in `ablate_text`.
+        sides: as in `ablate_text`.
         seed: seed of substitutes, control words (draw k has seed + k) and resamples.
         resamples: bootstrap resamples of the test pairs, within scenarios.
 
     Raises:
         InputError: there is no probe, no test pair or no resample, a probe is another model's, no
-            test text has a word of the lexicon, or as in `ablate`.
+            test text has a word of the lexicon, or as in `ablate_text`.
     """
     adapter, test = adapt(model), pairs.test
     fitted = check_readers(adapter, probes, test, resamples)
     if lexicon is None and how != "paper" and is_organism(adapter.name):
         lexicon = ORGANISM_LEXICON
-    ablated = ablate(test, lexicon, how=how, sides=sides, seed=seed)
+    ablated = ablate_text(test, lexicon, how=how, sides=sides, seed=seed)
     if not ablated.replacements:
         raise InputError(
             "the test texts have no word of the lexicon: give one with words that they use."
         )
     table, treated = lexicon_table(lexicon, how), resolve_sides(sides, how)
     controls = tuple(
-        ablate(test, matched_words(test, table, sides=treated, seed=seed + k),
+        ablate_text(test, matched_words(test, table, sides=treated, seed=seed + k),
                how=how, sides=treated, seed=seed)
         for k in range(CONTROLS)
     )  # fmt: skip

@@ -137,7 +137,7 @@ def lexical_controls(
 
     Raises:
         InputError: there is no probe, no test pair or no resample, a probe is another model's, or
-            the lexicon is as `ablate` refuses it.
+            the lexicon is as `ablate_text` refuses it.
     """
     adapter, test = adapt(model), pairs.test
     fitted = check_readers(adapter, probes, test, resamples)

@@ -46,15 +46,15 @@ def keyword_counts(texts: Sequence[SideTexts], lexicon: Lexicon) -> Float[np.nda
 def keyword_only(pairs: Sequence[ContrastivePair], lexicon: Words = None) -> tuple[SideTexts, ...]:
     """The lexicon's words of each text, in order, in small letters, with a full stop.
 
-    They are what `ablate` takes out: of a hyphenated compound the whole. A text without any becomes
-    `NO_KEYWORD`, so that two such sides are a tie for every reader.
+    They are what `ablate_text` takes out: of a hyphenated compound the whole. A text without any
+    becomes `NO_KEYWORD`, so that two such sides are a tie for every reader.
 
     Args:
         pairs: the pairs.
         lexicon: words; None is `EMPATHY_LEXICON`.
 
     Raises:
-        InputError: the lexicon is as `ablate` refuses it.
+        InputError: the lexicon is as `ablate_text` refuses it.
     """
     table = lexicon_table(lexicon, "remove")
 

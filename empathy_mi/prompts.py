@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from empathy_mi.errors import InputError
 from empathy_mi.organisms import Grammar, is_organism, scenario_document
 from empathy_mi.outcomes import Scorer, action, lexical
 from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
+from empathy_mi.tokens import encode, encode_prompt
 
 Asked = Literal["empathy", "task"]
 INSTRUCTIONS: dict[Asked, str] = {
@@ -31,12 +32,21 @@ class Prompt:
         sample: number of the sample that it is for.
         user: the user's message.
         system: system prompt, None for none.
+        raw: whether the model reads the text as it stands, without its chat template.
     """
 
     scenario: str
     sample: int
     user: str
     system: str | None = None
+    raw: bool = False
+
+    def encoded(self, tokenizer: Any) -> list[int]:
+        """Token ids, in the model's chat format unless the prompt is raw."""
+        if self.raw:
+            text = "\n\n".join(part for part in (self.system, self.user) if part)
+            return encode(tokenizer, text)
+        return encode_prompt(tokenizer, self.user, self.system)
 
 
 def scenario_prompts(

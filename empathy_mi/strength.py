@@ -21,7 +21,7 @@ from empathy_mi.positions import Positions, check_positions
 from empathy_mi.prompts import Prompt
 from empathy_mi.stats import Array, Estimate
 from empathy_mi.steering import SteeringVector, add, check_alphas, check_vector
-from empathy_mi.tokens import encode_prompt, pad_id
+from empathy_mi.tokens import pad_id
 
 Meter = Callable[[Sequence[float]], Float[Array, "alpha prompt"]]
 """Mean KL(steered || unsteered) of each prompt at each alpha, in nats."""
@@ -185,5 +185,5 @@ def _encoded(adapter: Adapter, prompts: Sequence[Prompt]) -> list[list[int]]:
                 f"sample {prompt.sample} of scenario {prompt.scenario!r} has an empty prompt: give "
                 "it a user message."
             )
-    rows = [tuple(encode_prompt(adapter.tokenizer, p.user, p.system)) for p in prompts]
+    rows = [tuple(prompt.encoded(adapter.tokenizer)) for prompt in prompts]
     return [list(row) for row in dict.fromkeys(rows)]

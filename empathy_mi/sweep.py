@@ -14,7 +14,6 @@ from empathy_mi.errors import InputError, check_counts
 from empathy_mi.models import Adapter
 from empathy_mi.prompts import Asked, Prompt, instructed
 from empathy_mi.steering import SteeringVector, check_alphas, check_vector, random_vectors
-from empathy_mi.tokens import encode_prompt
 
 PROBE, PROMPT = "probe", "prompt"
 A = TypeVar("A", bound=Any)
@@ -91,7 +90,7 @@ def plan_sweep(
     _check_directions(directions, adapter)
     strengths = sorted({float(a) for a in alphas})
     tokenizer = adapter.tokenizer
-    encoded = [encode_prompt(tokenizer, p.user, p.system) for p in prompts]
+    encoded = [prompt.encoded(tokenizer) for prompt in prompts]
     rows = [
         Row(direction.name, alpha, alpha * direction.direction, prompt, ids, ids)
         for direction in directions
@@ -104,7 +103,7 @@ def plan_sweep(
     for what in asked:
         for prompt, plain in zip(prompts, encoded, strict=True):
             told = instructed(prompt, what, adapter.name, seed=seed)
-            ids = encode_prompt(tokenizer, told.user, told.system)
+            ids = told.encoded(tokenizer)
             rows.append(Row(f"{PROMPT} {what}", 0.0, still, told, ids, plain))
     return Sweep(tuple(rows), tuple(direction.name for direction in directions))
 

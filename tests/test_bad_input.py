@@ -27,7 +27,7 @@ from empathy_mi.baselines import residual_scores, text_baselines
 from empathy_mi.cli import main
 from empathy_mi.cross_validation import cross_validate
 from empathy_mi.errors import InputError
-from empathy_mi.lexical import ablate
+from empathy_mi.lexical import ablate_text
 from empathy_mi.pairs import Pairs, load_pairs
 from empathy_mi.probes import fit_probes
 from empathy_mi.raters import krippendorff_alpha
@@ -208,7 +208,7 @@ def test_a_lexicon_with_an_entry_that_is_no_word(entry: Any) -> None:
     pairs = Pairs([a_pair(0), a_pair(1)])
     before = pairs.digest
     for how in ("remove", "substitute", "paper"):
-        assert refusal(lambda how=how: ablate(pairs, ["work", entry], how=how)) == (
+        assert refusal(lambda how=how: ablate_text(pairs, ["work", entry], how=how)) == (
             f"the lexicon's entry {entry!r} is not one word: give single words."
         )
     assert pairs.digest == before

@@ -621,3 +621,26 @@ def test_a_prompt_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_foreign_vector() -> None:
     with pytest.raises(InputError, match="the vector belongs to a model with fingerprint"):
         sweep(vector=replace(the_vector(), fingerprint="f" * 16))
+
+
+def test_raw_prompts_are_read_as_they_stand() -> None:
+    """The paper gave its prompts without a chat template."""
+    from empathy_mi.tokens import encode
+
+    tokenizer = adapt(load_model(small_organism("organism-phi3"))).tokenizer
+    prompt = Prompt("the_maze", 0, "Where is the cup?", "You play a game.")
+    assert prompt.encoded(tokenizer) == encode_prompt(tokenizer, prompt.user, prompt.system)
+    raw = replace(prompt, raw=True).encoded(tokenizer)
+    assert raw == encode(tokenizer, "You play a game.\n\nWhere is the cup?")
+    assert raw != prompt.encoded(tokenizer)
+
+
+def test_a_dose_response_of_raw_prompts() -> None:
+
+    model = adapt(load_model(small_organism("organism-phi3")))
+    vector = SteeringVector.of(torch.ones(model.d_model), 1)
+    options = {"scenarios": ["the_maze"], "alphas": [-9.0, 0.0], "samples": 1, "controls": 0,
+               "prompted": False, "max_new_tokens": 4}  # fmt: skip
+    raw, chat = (dose_response(model, vector, raw=r, **options) for r in (True, False))
+    assert len(raw.answers) == len(chat.answers) == 2
+    assert raw.answers[0].nll != chat.answers[0].nll

@@ -25,7 +25,7 @@ from empathy_mi.lexical import (
     PAPER_LEXICON,
     PLACEHOLDER,
     Ablated,
-    ablate,
+    ablate_text,
     matched_words,
 )
 from empathy_mi.lexical_detection import CONTROLS, LexicalAblation, lexical_ablation
@@ -59,7 +59,7 @@ def a_set(*texts: tuple[str, str], **fields: Any) -> Pairs:
 
 
 def without(text: str, *lexicon: str) -> str:
-    return ablate(a_set((text, "another text")), lexicon).pairs[0].empathic
+    return ablate_text(a_set((text, "another text")), lexicon).pairs[0].empathic
 
 
 # Removing
@@ -99,7 +99,7 @@ def test_what_is_counted() -> None:
         ("Kind men help, kind-hearted help.", "No help."),
         ("Nothing of it.", "Be kind to some."),
     )
-    done = ablate(pairs, {"help": ["aid"], "kind": ["plain"], "care": ["matter"]})
+    done = ablate_text(pairs, {"help": ["aid"], "kind": ["plain"], "care": ["matter"]})
     assert done.by_side == {"empathic": 4, "non_empathic": 2}
     assert list(done.by_word.items()) == [("kind", 3), ("help", 3)]
     assert (done.replacements, done.texts) == (6, 3)
@@ -139,7 +139,7 @@ def all_texts(pairs: Pairs) -> list[str]:
 
 def done_to(pairs: Pairs, **options: Any) -> Ablated:
     try:
-        return ablate(pairs, LEXICON, **options)
+        return ablate_text(pairs, LEXICON, **options)
     except InputError as error:
         assume("both texts are the same" not in str(error))
         raise
@@ -163,7 +163,7 @@ def test_no_word_of_the_lexicon_is_left(pairs: Pairs, how: Any) -> None:
 @settings(max_examples=60)
 def test_twice_is_once(pairs: Pairs, how: Any, seed: int) -> None:
     once = done_to(pairs, how=how, seed=seed)
-    twice = ablate(once.pairs, LEXICON, how=how, seed=seed)
+    twice = ablate_text(once.pairs, LEXICON, how=how, seed=seed)
     assert twice.pairs == once.pairs
     assert (twice.replacements, twice.texts, twice.by_word) == (0, 0, {})
 
@@ -192,7 +192,7 @@ def test_one_side_only(pairs: Pairs, how: Any) -> None:
 
 def test_a_substitute_has_the_words_case() -> None:
     pairs = a_set(("Kind, kind and KIND; unkind, kind-hearted.", "x"))
-    done = ablate(pairs, {"kind": "plain"}, how="substitute")
+    done = ablate_text(pairs, {"kind": "plain"}, how="substitute")
     assert done.pairs[0].empathic == "Plain, plain and PLAIN; unkind, plain."
     assert done.by_word == {"kind": 4}
 
@@ -203,13 +203,13 @@ def test_substitutes_are_drawn_by_seed_and_pair() -> None:
     choices = {"kind": ("plain", "given", "present")}
 
     def drawn(pairs: Pairs, seed: int = 0) -> list[str]:
-        return all_texts(ablate(pairs, choices, how="substitute", seed=seed).pairs)
+        return all_texts(ablate_text(pairs, choices, how="substitute", seed=seed).pairs)
 
     assert drawn(pairs) == drawn(pairs)
     assert drawn(pairs) != drawn(pairs, seed=1)
     assert drawn(pairs[1:]) == drawn(pairs)[2:], "a pair's draws are its own"
     assert set(words(drawn(pairs)[0])) == {"plain", "given", "present", "end"}
-    placed = ablate(pairs, ["kind"], how="substitute").pairs[0].non_empathic
+    placed = ablate_text(pairs, ["kind"], how="substitute").pairs[0].non_empathic
     assert placed == f"{PLACEHOLDER} 0"
 
 
@@ -219,11 +219,11 @@ def test_substitutes_are_drawn_by_seed_and_pair() -> None:
 def test_the_papers_rule_replaces_its_own_words() -> None:
     pairs = a_set(("Help, HELP and self-help; helpless.", "help"))
     chain = {"help": ["support"], "support": ["back"]}
-    done = ablate(pairs, chain, how="paper")
+    done = ablate_text(pairs, chain, how="paper")
     assert done.pairs[0].empathic == "Back, BACK and self-back; helpless."
     assert done.by_word == {"help": 3, "support": 3}
     assert done.pairs[0].non_empathic == "help"
-    assert ablate(pairs, chain, how="paper", sides="both").by_side["non_empathic"] == 2
+    assert ablate_text(pairs, chain, how="paper", sides="both").by_side["non_empathic"] == 2
 
 
 def paper_pairs() -> Pairs:
@@ -245,14 +245,14 @@ def test_the_papers_counts() -> None:
     )
     stated = published["ablation_stats"]
     pairs = paper_pairs()
-    done = ablate(pairs, how="paper")
+    done = ablate_text(pairs, how="paper")
     assert len(PAPER_LEXICON) == published["keyword_dict_size"] == 41
     assert done.replacements == stated["total_replacements"] == 203
     assert done.texts == stated["pairs_with_replacements"] == 15
     assert done.by_side == {"empathic": 203, "non_empathic": 0}
     # Counts of the first texts in the file that the authors released (test_pairs_ablated.jsonl).
-    assert [ablate(pairs[: i + 1], how="paper").replacements for i in range(3)] == [16, 28, 40]
-    assert ablate(pairs, PAPER_LEXICON).by_side == {"empathic": 187, "non_empathic": 26}
+    assert [ablate_text(pairs[: i + 1], how="paper").replacements for i in range(3)] == [16, 28, 40]
+    assert ablate_text(pairs, PAPER_LEXICON).by_side == {"empathic": 187, "non_empathic": 26}
 
 
 @needs_reference
@@ -267,7 +267,7 @@ def test_the_papers_keywords() -> None:
 
 def test_the_english_lexicon() -> None:
     assert set(PAPER_LEXICON) <= set(EMPATHY_LEXICON)
-    done = ablate(load_pairs(), how="substitute")
+    done = ablate_text(load_pairs(), how="substitute")
     assert done.replacements > 50
     assert not {"heart", "hearts", "save", "spare"} & set(EMPATHY_LEXICON)
 
@@ -283,7 +283,9 @@ def test_the_lexicon_of_the_embedded_models() -> None:
     assert set(ORGANISM_LEXICON).isdisjoint(words(" ".join(frames)))
     names = {name.lower() for name in (*organism.NAMES, *organism.UNSEEN_NAMES)}
     assert set(ORGANISM_LEXICON).isdisjoint(names | {"i", "it", "how", "some", "the", "{p}"})
-    assert ablate(contrastive_pairs().test, ORGANISM_LEXICON, how="substitute").replacements > 20
+    assert (
+        ablate_text(contrastive_pairs().test, ORGANISM_LEXICON, how="substitute").replacements > 20
+    )
 
 
 # Other words
@@ -295,7 +297,7 @@ def test_as_many_other_words(seed: int, sides: Any) -> None:
     pairs = load_pairs().test
     other = matched_words(pairs, sides=sides, seed=seed)
     assert set(other).isdisjoint(EMPATHY_LEXICON)
-    done, control = (ablate(pairs, w, sides=sides) for w in (EMPATHY_LEXICON, other))
+    done, control = (ablate_text(pairs, w, sides=sides) for w in (EMPATHY_LEXICON, other))
     assert len(control.by_word) == len(done.by_word)
     for side in SIDES:
         assert abs(control.by_side[side] - done.by_side[side]) <= 1
@@ -307,7 +309,7 @@ def test_other_words_are_drawn() -> None:
     assert set(matched_words(pairs, seed=1)) != set(matched_words(pairs, seed=2))
     ours = set(EMPATHY_LEXICON.values())
     assert set(matched_words(pairs).values()) <= ours, "the control has the same substitutes"
-    ablate(pairs, matched_words(pairs), how="substitute")
+    ablate_text(pairs, matched_words(pairs), how="substitute")
 
 
 def test_other_words_are_as_unequal_as_the_lexicons() -> None:
@@ -343,13 +345,13 @@ def test_other_words_are_as_unequal_as_the_lexicons() -> None:
 )  # fmt: skip
 def test_bad_input(lexicon: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
-        ablate(a_set(("Kind man.", "Cold man.")), lexicon, **options)
+        ablate_text(a_set(("Kind man.", "Cold man.")), lexicon, **options)
     assert str(error.value) == message
 
 
 def test_no_pairs_and_no_other_words() -> None:
     with pytest.raises(InputError, match=r"^there are no pairs: give at least one\.$"):
-        ablate(Pairs([]), ["kind"])
+        ablate_text(Pairs([]), ["kind"])
     message = "the texts have 0 other words for 2 of the lexicon: give more pairs"
     with pytest.raises(InputError, match=message):
         matched_words(a_set(("kind man", "man")), ["kind", "man"])
@@ -396,10 +398,10 @@ def test_numbers_by_hand(model: Any, options: dict[str, Any]) -> None:
     assert list(frame["layer"]) == list(result.layers) == [0, 2]
     assert set(frame["replacements"]) == {result.ablated.replacements} == {40}
     assert (set(frame["n_test_pairs"]), set(frame["seed"])) == ({10}, {3})
-    assert result.ablated == ablate(pairs.test)
+    assert result.ablated == ablate_text(pairs.test)
     assert len(result.controls) == CONTROLS
     for k, control in enumerate(result.controls):
-        assert control == ablate(pairs.test, matched_words(pairs.test, seed=3 + k))
+        assert control == ablate_text(pairs.test, matched_words(pairs.test, seed=3 + k))
         assert control.replacements == pytest.approx(40, abs=2)
 
     def aurocs(layer: int, versions: Sequence[Pairs]) -> list[float]:
@@ -423,7 +425,7 @@ def test_intervals_are_paired(model: Any) -> None:
     row = lexical_ablation(model, probes, pairs, resamples=80, seed=1).layers[2]
     test = [
         np.stack(probes[2].scores(extract_activations(model, v, layers=2)))
-        for v in (pairs.test, ablate(pairs.test).pairs)
+        for v in (pairs.test, ablate_text(pairs.test).pairs)
     ]
     index = stats.bootstrap_indices([p.scenario for p in pairs.test], samples=80, seed=1)
     drops = [
@@ -464,7 +466,7 @@ def test_which_lexicon(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert embedded.ablated.by_word == {"help": 20, "comfort": 10}
     paper = lexical_ablation(model, probes, pairs, how="paper", **options)
     assert paper.ablated.by_side["non_empathic"] == 0
-    assert paper.ablated.pairs == ablate(pairs.test, how="paper").pairs
+    assert paper.ablated.pairs == ablate_text(pairs.test, how="paper").pairs
     assert all(control.by_side["non_empathic"] == 0 for control in paper.controls)
 
 

@@ -17,7 +17,7 @@ from empathy_mi import stats
 from empathy_mi.activations import extract_activations
 from empathy_mi.answers import load_answers
 from empathy_mi.errors import InputError
-from empathy_mi.lexical import ablate
+from empathy_mi.lexical import ablate_text
 from empathy_mi.lexical_meaning import (
     AGAINST,
     ALONG,
@@ -92,7 +92,7 @@ def test_what_is_left(text: str, left: str) -> None:
 @given(pair_sets)
 @settings(max_examples=80)
 def test_keywords_and_the_ablated_text_are_the_whole_text(pairs: Pairs) -> None:
-    ablated = ablate(pairs, LEXICON).pairs if _differs_without(pairs) else None
+    ablated = ablate_text(pairs, LEXICON).pairs if _differs_without(pairs) else None
     for i, (pair, left) in enumerate(zip(pairs, keyword_only(pairs, LEXICON), strict=True)):
         for side in SideTexts._fields:
             kept, whole = tokens(getattr(left, side)), tokens(getattr(pair, side))
@@ -103,7 +103,7 @@ def test_keywords_and_the_ablated_text_are_the_whole_text(pairs: Pairs) -> None:
 
 def _differs_without(pairs: Pairs) -> bool:
     try:
-        ablate(pairs, LEXICON)
+        ablate_text(pairs, LEXICON)
     except InputError:
         return False
     return True

@@ -10,7 +10,7 @@ from empathy_mi.audit import published as paper
 from empathy_mi.audit.checkout import LEXICAL_ABLATION, TEST, TRAIN
 from empathy_mi.audit.files import LexicalResult
 from empathy_mi.audit.rows import Row, absent, lacks, row
-from empathy_mi.lexical import PAPER_LEXICON, Ablated, ablate
+from empathy_mi.lexical import PAPER_LEXICON, Ablated, ablate_text
 from empathy_mi.pairs import ContrastivePair, Pairs
 from empathy_mi.pairs_check import RUN_WORDS, shared_runs, word_scores
 from empathy_mi.stats import auroc
@@ -21,7 +21,7 @@ Part = Sequence[ContrastivePair] | None
 
 def texts(train: Part, test: Part, result: LexicalResult | None) -> list[Row]:
     """All rows on the pairs and their texts."""
-    ablated = None if test is None else ablate(Pairs(test), how="paper")
+    ablated = None if test is None else ablate_text(Pairs(test), how="paper")
     return [
         *_counts(train, test),
         *_lexical(ablated, test, result),

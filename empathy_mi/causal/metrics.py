@@ -12,6 +12,7 @@ from torch import Tensor
 
 from empathy_mi.causal.prompt_pairs import PromptPair
 from empathy_mi.errors import InputError
+from empathy_mi.io import digest
 from empathy_mi.models import Adapter
 from empathy_mi.probes import Probe
 
@@ -33,6 +34,7 @@ class Metric:
             the residual, [run read width] at the positions that predict the continuation, and
             reference is the same [1 read width] of the clean run.
         layer: reads the residual after this block; None reads logits.
+        key: what else tells it from a metric of the same name, where results are kept.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Metric:
     continuations: Callable[[PromptPair], tuple[tuple[int, ...], ...]]
     read: Callable[[PromptPair, int, Tensor, Tensor], Float[Tensor, "run"]]
     layer: int | None = None
+    key: str = ""
 
 
 def logit_diff() -> Metric:
@@ -88,7 +91,7 @@ def projection(probe: Probe) -> Metric:
 
     return Metric(
         f"projection_L{probe.layer}", "projection", lambda pair: (pair.answers[0][:1],), read,
-        layer=probe.layer,
+        layer=probe.layer, key=digest(probe.direction),
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class Sweep:
         pair = self.pairs[number]
         facts = [self.adapter.fingerprint, pair.clean, pair.corrupt, pair.answers, self.mode]
         cells = [[str(site), *both] for site, both in self.cells(number)]
-        return digest([*facts, self.metric.name, method, cells])
+        return digest([*facts, self.metric.name, self.metric.key, method, cells])
 
 
 def plan_sweep(

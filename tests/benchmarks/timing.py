@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +125,12 @@ def parser(what: str) -> argparse.ArgumentParser:
 def report(name: str, rows: list[tuple[str, str, str]], note: str, *, write: bool) -> None:
     """Print a table, and put it between its markers in `docs/benchmarks.md`."""
     import torch
-    import transformer_lens
 
     lines = ["| | ratio (median) | range over rounds |", "|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    version = getattr(transformer_lens, "__version__", "?")
     machine = (
         f"{note} {torch.get_num_threads()} threads, {platform.machine()}, torch "
-        f"{torch.__version__}, TransformerLens {version}."
+        f"{torch.__version__}, TransformerLens {version('transformer-lens')}."
     )
     text = "\n".join([*lines, "", machine])
     print(text)

@@ -1,0 +1,115 @@
+"""What mediation found: direct and indirect effects of every pair, shares, controls. No model.
+
+X is the prompt (0 corrupt, 1 clean), M the activation that mediates, Y the metric, and Y(x, m) the
+metric of the run on prompt x with the activation of prompt m put in (Pearl 2001; Vig and others
+2020, arXiv 2004.12265):
+
+    TE  = Y(1, 1) - Y(0, 0)    total effect
+    NIE = Y(0, 1) - Y(0, 0)    natural indirect effect: the activation alone is changed (denoising)
+    NDE = Y(1, 0) - Y(0, 0)    natural direct effect: all but the activation is changed (noising)
+    TIE = TE - NDE             total indirect effect
+    TDE = TE - NIE             total direct effect
+
+TE = NDE + TIE = TDE + NIE always; TE = NDE + NIE only where prompt and activation do not interact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from empathy_mi import stats
+from empathy_mi.causal.results import PatchingResult
+from empathy_mi.stats import Array, Estimate
+
+EFFECTS = ("te", "nie", "nde", "tie", "tde", "interaction")
+
+
+@dataclass(frozen=True, eq=False)
+class Mediation:
+    """Y(x, m) of every pair, site and group of positions.
+
+    Attributes:
+        denoised: Y(0, 1), the clean activation in the corrupt run.
+        noised: Y(1, 0), the corrupt activation in the clean run; same sites and positions.
+        random: for the probe's direction, Y(0, 1) of random directions with the same change of
+            norm [draw pair site position]; None for whole sites.
+        names: what mediates at each site: "L12.resid_post", or "probe L12".
+    """
+
+    denoised: PatchingResult
+    noised: PatchingResult
+    random: Float[Array, "draw pair site position"] | None = field(default=None, repr=False)
+    names: tuple[str, ...] = ()
+
+    @property
+    def effects(self) -> dict[str, Float[Array, "pair site position"]]:
+        """TE, NIE, NDE, TIE, TDE and the interaction TE - NDE - NIE, in the metric's units."""
+        y00, y11 = (x[:, None, None] for x in (self.denoised.corrupt, self.denoised.clean))
+        te = np.broadcast_to(y11 - y00, self.denoised.values.shape)
+        nie, nde = self.denoised.values - y00, self.noised.values - y00
+        found = {"te": te, "nie": nie, "nde": nde, "tie": te - nde, "tde": te - nie}
+        return found | {"interaction": te - nde - nie}
+
+    def table(self, *, samples: int = 2000, level: float = 0.95) -> pd.DataFrame:
+        """One row a mediator and group of positions: mean effects, and shares of the total effect.
+
+        `share` is the mean NIE over the mean TE, `tie_share` the mean TIE over it; intervals are
+        percentile ones of pairs resampled within scenarios. p is of the NIE, two-sided, under
+        random signs of the pairs; `p_holm` is corrected for all rows. For the probe's direction,
+        `random_low` and `random_high` hold 95 % of the shares of random directions, and `p_random`
+        is the rank of the probe's share among them (plus-one rule).
+        """
+        base = self.denoised.table(samples=samples, level=level)
+        other = self.noised.table(samples=samples, level=level)
+        frame = base[["model", "layer", "component", "head", "position"]].copy()
+        frame.insert(1, "mediator", [n for n in self.names for _ in self.denoised.positions])
+        for name, values in self.effects.items():
+            frame[name] = _mean_over_pairs(values)
+        for end in ("", "_low", "_high"):
+            frame[f"share{end}"] = base[f"normalized{end}"]
+        frame["tie_share"] = 1 - other["normalized"]
+        frame["tie_share_low"] = 1 - other["normalized_high"]
+        frame["tie_share_high"] = 1 - other["normalized_low"]
+        if self.random is not None:
+            shares = np.stack([replace(self.denoised, values=v).normalized() for v in self.random])
+            flat = shares.reshape(len(shares), -1)
+            frame["random_low"], frame["random_high"] = np.quantile(flat, [0.025, 0.975], axis=0)
+            frame["p_random"] = [
+                stats.permutation_p(found, null)
+                for found, null in zip(frame["share"], flat.T, strict=True)
+            ]
+            frame["random_directions"] = len(flat)
+        rest = base[["p", "p_holm", "n", "metric", "seed"]]
+        return pd.concat([frame, rest], axis=1)
+
+    def share(self, site: int = 0, position: int = 0) -> Estimate:
+        """Share of the total effect that runs through one mediator (mean NIE over mean TE)."""
+        row = self.table().iloc[site * len(self.denoised.positions) + position]
+        return Estimate(row["share"], row["share_low"], row["share_high"], int(row["n"]))
+
+
+def check_identities(found: Mediation) -> Mediation:
+    """The result, if the identities of mediation hold in it.
+
+    Raises:
+        RuntimeError: TE is not NDE + TIE, or not TDE + NIE.
+    """
+    e = found.effects
+    scale = np.nanmax(np.abs(e["te"])) + 1e-9
+    for one, two in (("nde", "tie"), ("tde", "nie")):
+        gap = np.nanmax(np.abs(e["te"] - e[one] - e[two])) / scale
+        if not gap < 1e-6:
+            raise RuntimeError(f"TE differs from {one.upper()} + {two.upper()} by {gap:.2g} of it.")
+    for which in ("clean", "corrupt"):
+        one, two = (getattr(r, which) for r in (found.denoised, found.noised))
+        if not np.allclose(one, two, atol=1e-4 * scale, rtol=1e-4):
+            raise RuntimeError(f"the {which} prompts gave other numbers when they were read again.")
+    return found
+
+
+def _mean_over_pairs(values: Float[Array, "pair site position"]) -> Float[Array, "cell"]:
+    return np.asarray(np.nanmean(values, axis=0).ravel())
