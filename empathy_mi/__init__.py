@@ -77,11 +77,12 @@ _HOME = {
     "success_table": "success",
     "text_pair": "causal.prompt_pairs",
 }
-_MODULES = ("models", "organisms", "stats", "viz")
+_MODULES = ("lens", "models", "organisms", "stats", "viz")
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])
 
 if TYPE_CHECKING:
+    from empathy_mi import lens as lens
     from empathy_mi import models as models
     from empathy_mi import organisms as organisms
     from empathy_mi import stats as stats

@@ -163,6 +163,18 @@ class Adapter(Protocol):
     def fingerprint(self) -> str:
         """16 hex digits of architecture and sampled weights; the same for both backends."""
 
+    def head_weights(self, layer: int) -> Float[Tensor, "head d_head d"]:
+        """The output projection of a block's heads: what `attn.hook_z` is multiplied by."""
+        ...
+
+    def readout(self, ids: Sequence[int]) -> Float[Tensor, "id d"]:
+        """Rows of the unembedding times the final norm's weight.
+
+        Times the last residual over its root mean square, they give the logits of these tokens
+        (less a bias of the unembedding, if there is one).
+        """
+        ...
+
     def forward(
         self,
         tokens: Int[Tensor, "batch pos"],

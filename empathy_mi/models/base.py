@@ -293,6 +293,14 @@ class BaseAdapter(ABC):
         """Some rows of the weights in Hugging Face's layout, in a fixed order."""
 
     @abstractmethod
+    def head_weights(self, layer: int) -> Float[Tensor, "head d_head d"]:
+        """See `Adapter.head_weights`."""
+
+    @abstractmethod
+    def readout(self, ids: Sequence[int]) -> Float[Tensor, "id d"]:
+        """See `Adapter.readout`."""
+
+    @abstractmethod
     def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor: ...
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -54,6 +54,17 @@ class BridgeAdapter(BaseAdapter):
             found = [_weight(block, path) for path in ("attn.q", "attn.o", "mlp.out")]
             rows += [w[0] for w in found if w is not None]
         return rows
+
+    def head_weights(self, layer: int) -> Float[Tensor, "head d_head d"]:
+        """See `Adapter.head_weights`."""
+        weight: Tensor = self._model.blocks[layer].attn.o.weight.detach()
+        return weight.T.reshape(self.n_heads, -1, self.d_model)
+
+    def readout(self, ids: Sequence[int]) -> Float[Tensor, "id d"]:
+        """See `Adapter.readout`."""
+        head = self._hf_model.get_output_embeddings()
+        rows = (self._embedding if head is None else head.weight)[list(ids)].detach()
+        return rows * self._model.ln_final.weight.detach().to(rows)
 
     def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor:
         if stop_at_layer is None:

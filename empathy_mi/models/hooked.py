@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -46,6 +46,17 @@ class HookedAdapter(BaseAdapter):
             if hasattr(block, "mlp"):
                 rows.append(block.mlp.W_out[:, 0])
         return rows
+
+    def head_weights(self, layer: int) -> Float[Tensor, "head d_head d"]:
+        """See `Adapter.head_weights`."""
+        weights: Tensor = self._model.blocks[layer].attn.W_O
+        return weights.detach()
+
+    def readout(self, ids: Sequence[int]) -> Float[Tensor, "id d"]:
+        """See `Adapter.readout`."""
+        rows = self._model.unembed.W_U[:, list(ids)].T.detach()
+        scale = getattr(self._model.ln_final, "w", None)  # folded weights have none
+        return rows if scale is None else rows * scale.detach()
 
     def _forward(self, tokens: Tensor, mask: Tensor, stop_at_layer: int | None) -> Tensor:
         return self._model(tokens, attention_mask=mask, stop_at_layer=stop_at_layer)
