@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from empathy_mi import __version__
+from empathy_mi.causal_command import add_commands as add_causal_commands
 from empathy_mi.errors import InputError, WorkerError
 
 PRESET_NAMES = ("quick", "full", "paper")
@@ -108,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
     monitor.add_argument("--json", action="store_true", help="one JSON object a token")
     monitor.set_defaults(run=_monitor)
+
+    add_causal_commands(commands)
 
     models = commands.add_parser("models", help="list the models that are known by name")
     models.set_defaults(run=_models)

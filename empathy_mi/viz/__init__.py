@@ -1,7 +1,11 @@
-"""Figures from results: one function a figure, plotly, no model needed."""
+"""Figures: one function a figure, plotly; all but those of `stream` need no model."""
 
 from empathy_mi.viz.alignment import transfer_by_layer as transfer_by_layer
 from empathy_mi.viz.behavior import projections_by_score as projections_by_score
+from empathy_mi.viz.causal import attribution_bars as attribution_bars
+from empathy_mi.viz.causal import mediation_by_layer as mediation_by_layer
+from empathy_mi.viz.causal import patching_map as patching_map
+from empathy_mi.viz.causal import screen_agreement as screen_agreement
 from empathy_mi.viz.detection import auroc_by_layer as auroc_by_layer
 from empathy_mi.viz.directions import cosine_by_layer as cosine_by_layer
 from empathy_mi.viz.directions import learning_curve as learning_curve
@@ -12,5 +16,7 @@ from empathy_mi.viz.lexical import lexical_controls_by_layer as lexical_controls
 from empathy_mi.viz.nulls import null_distributions as null_distributions
 from empathy_mi.viz.side_effects import effects_by_alpha as effects_by_alpha
 from empathy_mi.viz.side_effects import frontier as frontier
+from empathy_mi.viz.stream import attention as attention
+from empathy_mi.viz.stream import residual_stream as residual_stream
 from empathy_mi.viz.truth import auroc_by_test_set as auroc_by_test_set
 from empathy_mi.viz.truth import recovery_by_layer as recovery_by_layer

@@ -1,0 +1,91 @@
+# %% [markdown]
+# # What causes it?
+# A researcher's session: patch layers and heads between prompts that differ in what decides, look
+# at the strongest heads' attention, take them away, and ask how much of the effect runs through the
+# probe's direction.
+
+# %%
+from pathlib import Path
+
+import empathy_mi as emi
+from empathy_mi.causal.results import agreement
+from empathy_mi.study_stages import study_pairs
+
+MODEL = "organism-phi3"
+N = 10
+OUT = Path("out/analyses")
+
+# %%
+model = emi.load_model(MODEL)
+name = Path(MODEL).name
+acts = emi.extract_activations(model, study_pairs(name))
+probes = emi.fit_probes(acts.train)
+probe = probes.select()
+pairs = emi.prompt_pairs(model, n=N)
+print(f"{len(pairs)} pairs of {len(pairs[0].clean)} tokens; they differ from {pairs[0].before} on")
+
+# %% [markdown]
+# ## Where is it carried, where is it decided?
+# Clean activations are put into the corrupt run (denoising): 1 brings the clean decision back.
+
+# %%
+patched = emi.activation_patching(model, pairs)
+print(patched.top(8).to_string(index=False))
+estimate = emi.attribution_patching(model, pairs, steps=5)
+print("attribution patching against exact:", agreement(patched, estimate))
+
+# %% [markdown]
+# ## Which heads?
+# The screen runs attribution patching on all heads and exact patching on the strongest.
+
+# %%
+heads = emi.activation_patching(model, pairs, components="head", positions="last", screen=10)
+table = heads.top(5)
+print(table.to_string(index=False))
+strongest = [site for site in heads.sites if str(site) in set(table["site"])]
+
+# %% [markdown]
+# ## Take them away
+# Mean ablation, one after the other, beside random orders of the same heads.
+
+# %%
+ablated = emi.ablate(
+    model, pairs, how="mean", sites=strongest, cumulative=True, controls=5, texts=acts.test.pairs,
+    reader=probe, neutral=emi.neutral_texts(model, n=8),
+)  # fmt: skip
+print(ablated.table().to_string(index=False))
+
+# %% [markdown]
+# ## Does it run through the probe's direction?
+# Only the component along each layer's probe is exchanged, beside random directions along which the
+# residual is moved as far.
+
+# %%
+mediated = emi.causal_mediation(model, pairs, probes, positions="last", controls=10)
+print(mediated.table().to_string(index=False))
+gone = emi.ablate(model, pairs, how="directional", probe=probes, cumulative=True, controls=5)
+print(gone.table().tail(1).to_string(index=False))
+
+# %% [markdown]
+# ## Who writes it?
+
+# %%
+decision = emi.lens.direct_attribution(model, pairs)
+reading = emi.lens.direct_attribution(model, pairs, target=probe)
+print(decision.top(5).to_string(index=False))
+print(emi.lens.logit_lens(model, pairs[0].clean, top=3).tail(4).to_string(index=False))
+
+# %%
+OUT.mkdir(parents=True, exist_ok=True)
+top = strongest[0]
+figures = {
+    "patching": emi.viz.patching_map(patched.table()),
+    "screen": emi.viz.screen_agreement(patched.table(), estimate.table()),
+    "mediation": emi.viz.mediation_by_layer(mediated.table()),
+    "decision": emi.viz.attribution_bars(decision.table()),
+    "probe": emi.viz.attribution_bars(reading.table()),
+    "attention": emi.viz.attention(model, pairs[0].clean, layer=top.layer, last=1),
+    "stream": emi.viz.residual_stream(model, pairs[0].clean, probes),
+}
+for title, figure in figures.items():
+    figure.write_html(OUT / f"09_{title}.html")

@@ -1,0 +1,120 @@
+"""`empathy-mi patch`, `mediate` and `ablate`: what causes it, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from empathy_mi.errors import InputError
+
+ACTIONS = ("patch", "mediate", "ablate")
+
+
+def add_commands(commands: Any) -> None:
+    """Register the three commands."""
+    told = {
+        "patch": "put activations of one prompt into the run of its counterfactual",
+        "mediate": "how much of the effect runs through sites, or through a probe's direction",
+        "ablate": "take heads, layers or a direction away",
+    }
+    for action in ACTIONS:
+        parser = commands.add_parser(action, help=told[action])
+        parser.add_argument("model", help="name or folder of the model")
+        parser.add_argument("--layers", help="as 8-24 or 8,12,16 (default: the study's)")
+        parser.add_argument(
+            "--components", help="resid_post, attn_out, mlp_out, head, q, k, v; by commas"
+        )
+        parser.add_argument("--pairs", type=int, help="pairs of prompts")
+        parser.add_argument("--metric", default="logit_diff", help="logit_diff, log_prob or kl")
+        parser.add_argument("--out", default="out", help="folder of table, figure and kept pairs")
+        parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+        if action != "ablate":
+            parser.add_argument(
+                "--positions", default="spans", help="spans, each or last (default: spans)"
+            )
+        if action == "patch":
+            parser.add_argument("--noising", action="store_true", help="clean run, corrupt patches")
+            parser.add_argument("--screen", type=int, help="patch so many sites, the strongest")
+        else:
+            parser.add_argument("--probe", help="folder or Hub repository of a probe")
+            parser.add_argument("--controls", type=int, default=10, help="random directions or "
+                                "orders (default: 10)")  # fmt: skip
+        if action == "ablate":
+            parser.add_argument("--how", default="mean", help="zero, mean, resample, directional")
+            parser.add_argument("--cumulative", action="store_true", help="one after the other")
+        parser.set_defaults(run=run, action=action)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what was asked, print the strongest rows, and write `out/ACTION.csv` and a figure.
+
+    Raises:
+        InputError: as `activation_patching`, `causal_mediation` and `ablate`.
+    """
+    from empathy_mi.causal.prompt_pairs import prompt_pairs
+    from empathy_mi.hooks import parse_layers
+    from empathy_mi.io import write_csv, write_text
+    from empathy_mi.models import load_model
+
+    layers = parse_layers(options.layers) if options.layers else None
+    model = load_model(options.model)
+    pairs = prompt_pairs(model, n=options.pairs, seed=options.seed)
+    shared: dict[str, Any] = {"layers": layers, "metric": options.metric, "seed": options.seed}
+    if options.components:
+        shared["components"] = options.components.split(",")
+    table, figure = {"patch": _patch, "mediate": _mediate, "ablate": _ablate}[options.action](
+        options, model, pairs, shared
+    )
+    folder = Path(options.out)
+    path = write_csv(folder / f"{options.action}.csv", table)
+    order = {"patch": "effect", "mediate": "nie", "ablate": "change"}[options.action]
+    strongest = table[order].abs().sort_values(ascending=False, kind="stable").index[:12]
+    print(table.loc[sorted(strongest)].to_string(index=False, float_format="%.3f"))
+    print(f"\n{len(pairs)} pairs; table: {path}")
+    if figure is not None:
+        html = figure.to_html(include_plotlyjs=True, full_html=True)
+        print(f"figure: {write_text(folder / f'{options.action}.html', html)}")
+
+
+def _patch(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
+    from empathy_mi.causal.patching import activation_patching
+    from empathy_mi.viz.causal import patching_map
+
+    found = activation_patching(
+        model, pairs, positions=options.positions, mode="noising" if options.noising else
+        "denoising", screen=options.screen or False, out=Path(options.out) / "patched", **shared,
+    )  # fmt: skip
+    table = found.table()
+    return table, patching_map(table)
+
+
+def _mediate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
+    from empathy_mi.causal.mediation import causal_mediation
+    from empathy_mi.viz.causal import mediation_by_layer
+
+    probe = _probe(options)
+    if probe is not None and "components" in shared:
+        raise InputError("--components and --probe are given: a probe's site is its hook point.")
+    found = causal_mediation(
+        model, pairs, probe, positions=options.positions, controls=options.controls,
+        out=Path(options.out) / "mediated", **shared,
+    )  # fmt: skip
+    table = found.table()
+    return table, mediation_by_layer(table) if probe is not None else None
+
+
+def _ablate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
+    from empathy_mi.causal.ablation import ablate
+
+    found = ablate(
+        model, pairs, how=options.how, probe=_probe(options), cumulative=options.cumulative,
+        controls=options.controls, **shared,
+    )  # fmt: skip
+    return found.table(), None
+
+
+def _probe(options: argparse.Namespace) -> Any:
+    from empathy_mi.probes import Probe
+
+    return None if options.probe is None else Probe.from_pretrained(options.probe)

@@ -1,0 +1,125 @@
+"""Figures of patching, mediation and the residual stream's readers, from results alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from empathy_mi.viz.theme import PALETTE, band, error_bars, styled, translucent
+
+SIGNIFICANT = 0.05
+
+
+def patching_map(table: pd.DataFrame, *, values: str = "normalized") -> go.Figure:
+    """Effects as heat maps, a panel a component: layers by positions, or by heads.
+
+    Cells whose Holm-corrected p is .05 or more carry a dot. Hover tells effect, interval, p and N.
+
+    Args:
+        table: what `PatchingResult.table` gives.
+        values: the column that is drawn, "normalized" or "effect".
+    """
+    components = list(dict.fromkeys(table["component"]))
+    figure = make_subplots(rows=1, cols=len(components), subplot_titles=components,
+                           horizontal_spacing=0.3 / max(2, len(components)))  # fmt: skip
+    largest = float(np.nanmax(np.abs(table[values]))) or 1.0
+    for column, component in enumerate(components, start=1):
+        part = table[table["component"] == component]
+        by_head = part["head"].notna().any()
+        across = (
+            part["head"].astype(int).astype(str) + np.where(
+                part["position"].nunique() > 1, " " + part["position"], ""
+            )
+            if by_head
+            else part["position"]
+        )  # fmt: skip
+        part = part.assign(across=across)
+        order, layers = list(dict.fromkeys(across)), sorted(set(part["layer"]))
+
+        def grid(name: str, part: pd.DataFrame = part, order: list[str] = order) -> pd.DataFrame:
+            return part.pivot(index="layer", columns="across", values=name)[order]
+
+        told = part.assign(
+            told=[
+                f"{row.site} {row.position}<br>effect {row.effect:.3f} [{row.effect_low:.3f}, "
+                f"{row.effect_high:.3f}]<br>normalized {row.normalized:.3f}<br>Holm p "
+                f"{row.p_holm:.3g}, N = {row.n}"
+                for row in part.itertuples()
+            ]
+        )
+        dots = grid("p_holm").ge(SIGNIFICANT).replace({True: "·", False: ""})
+        figure.add_heatmap(
+            z=grid(values).to_numpy(), x=order, y=layers, zmid=0, zmin=-largest, zmax=largest,
+            colorscale="RdBu", reversescale=True, showscale=column == len(components),
+            text=dots.to_numpy(), texttemplate="%{text}", xgap=1, ygap=1,
+            customdata=told.pivot(index="layer", columns="across", values="told")[order].to_numpy(),
+            hovertemplate="%{customdata}<extra></extra>", row=1, col=column,
+        )  # fmt: skip
+    styled(figure, x="", y="", height=max(320, 18 * table["layer"].nunique() + 120))
+    figure.update_layout(margin_t=50)
+    figure.update_yaxes(title="layer", col=1)
+    return figure.update_xaxes(type="category", title="head" if by_head else "position")
+
+
+def mediation_by_layer(table: pd.DataFrame) -> go.Figure:
+    """Share of the total effect through each layer's mediator; bands: random directions.
+
+    Args:
+        table: what `Mediation.table` gives.
+    """
+    figure = go.Figure()
+    for i, (position, rows) in enumerate(table.groupby("position", sort=False)):
+        color = PALETTE[i % len(PALETTE)]
+        rows = rows.sort_values("layer")
+        if "random_low" in rows:
+            ends = rows["random_low"], rows["random_high"]
+            figure.add_scatter(**band(rows["layer"], *ends, translucent(color, 0.18)))
+        figure.add_scatter(
+            x=rows["layer"], y=rows["share"], error_y=error_bars(rows, "share", thickness=1.5),
+            mode="lines+markers", line={"color": color},
+            name=f"{position} (N = {rows['n'].iloc[0]} pairs)",
+        )  # fmt: skip
+    return styled(figure, x="layer", y="share of the total effect")
+
+
+def attribution_bars(table: pd.DataFrame, *, top: int = 20) -> go.Figure:
+    """The parts that write most of a target's change, with intervals.
+
+    Args:
+        table: what `DirectAttribution.table` gives.
+        top: how many are drawn.
+    """
+    order = table["change"].abs().sort_values(ascending=False, kind="stable").index[:top]
+    rows = table.loc[order[::-1]]
+    figure = go.Figure(
+        go.Bar(
+            x=rows["change"], y=rows["part"], orientation="h", marker={"color": PALETTE[0]},
+            error_x=error_bars(rows, "change", thickness=1.2),
+        )
+    )  # fmt: skip
+    target = rows["target"].iloc[0]
+    styled(figure, x=f"clean minus corrupt, towards {target}", y="", height=60 + 20 * len(rows))
+    return figure.update_layout(margin_l=110)
+
+
+def screen_agreement(exact: pd.DataFrame, estimate: pd.DataFrame) -> go.Figure:
+    """Estimated effects against exact ones, a point a site and position.
+
+    Args:
+        exact: the table of exact patching.
+        estimate: that of attribution patching at the same sites and positions.
+    """
+    both = exact.merge(estimate, on=["site", "position"], suffixes=("", "_estimate"))
+    r = both["effect"].corr(both["effect_estimate"])
+    ends = [float(both["effect"].min()), float(both["effect"].max())]
+    figure = go.Figure()
+    figure.add_scatter(x=ends, y=ends, mode="lines", line={"dash": "dot", "color": PALETTE[1]},
+                       showlegend=False)  # fmt: skip
+    figure.add_scatter(
+        x=both["effect"], y=both["effect_estimate"], mode="markers",
+        text=both["site"] + " " + both["position"], marker={"color": PALETTE[0], "size": 6},
+        name=f"r = {r:.2f} over {len(both)} cells, N = {both['n'].iloc[0]} pairs",
+    )  # fmt: skip
+    return styled(figure, x="exact effect", y="estimate")

@@ -1,0 +1,143 @@
+"""Figures of one prompt: attention patterns, and projections of the residual stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from empathy_mi.causal.runs import read_run
+from empathy_mi.errors import InputError
+from empathy_mi.hooks import resolve_layers
+from empathy_mi.models import Adapter, adapt
+from empathy_mi.probes import Probe
+from empathy_mi.thresholds import check_probe
+from empathy_mi.tokens import encode_prompt
+from empathy_mi.viz.theme import styled
+
+
+def attention(
+    model: Any,
+    prompt: str | Sequence[int],
+    *,
+    layer: int,
+    heads: Sequence[int] | None = None,
+    system: str | None = None,
+    last: int | None = None,
+) -> go.Figure:
+    """Attention patterns of a layer's heads on a prompt, a panel a head.
+
+    Args:
+        model: a model or adapter.
+        prompt: the user's message, in the model's chat format, or token ids as they are.
+        layer: the block.
+        heads: query heads; None is all.
+        system: system prompt.
+        last: draw only the last so many queries (1: who the last token attends to).
+
+    Raises:
+        InputError: the prompt is empty, or a layer or head is outside the model.
+    """
+    adapter = adapt(model)
+    (layer,) = resolve_layers(layer, adapter.n_layers)
+    chosen = list(range(adapter.n_heads)) if heads is None else list(heads)
+    for head in chosen:
+        if not 0 <= head < adapter.n_heads:
+            raise InputError(
+                f"head {head} is outside this model: it has query heads 0 to {adapter.n_heads - 1}."
+            )
+    ids, names = _tokens(adapter, prompt, system)
+    kept: list[Tensor] = []
+    batch = torch.tensor([ids])
+    with torch.no_grad():
+        adapter.forward(
+            batch,
+            torch.ones_like(batch),
+            hooks=[(f"blocks.{layer}.attn.hook_pattern", lambda t, hook: kept.append(t[0]))],
+            stop_at_layer=layer + 1,
+        )
+    first = 0 if last is None else max(0, len(ids) - last)
+    figure = make_subplots(
+        rows=len(chosen), cols=1, subplot_titles=[f"L{layer} head {head}" for head in chosen],
+        vertical_spacing=0.2 / max(2, len(chosen)), shared_xaxes=True,
+    )  # fmt: skip
+    for row, head in enumerate(chosen, start=1):
+        figure.add_heatmap(
+            z=kept[0][head, first:].float().cpu().numpy(), x=names, y=names[first:],
+            zmin=0, zmax=1, colorscale="Blues", showscale=row == 1, row=row, col=1,
+            hovertemplate="%{y} attends to %{x}: %{z:.3f}<extra></extra>",
+        )  # fmt: skip
+    rows = len(ids) - first
+    styled(figure, x="", y="", height=len(chosen) * (110 + 13 * rows))
+    figure.update_layout(height=figure.layout.height + 90, margin_t=40, margin_l=110, margin_b=110)
+    figure.update_yaxes(autorange="reversed")
+    return figure.update_xaxes(tickangle=-60, tickfont_size=10)
+
+
+def residual_stream(
+    model: Any,
+    prompt: str | Sequence[int],
+    probes: Probe | Mapping[int, Probe],
+    *,
+    system: str | None = None,
+) -> go.Figure:
+    """Projection of every token's residual on the probe, layer by layer, in class gaps.
+
+    A single probe is read at every layer, which tells where its direction comes up; a ProbeSet
+    reads each layer with its own. 0 is the probe's threshold; hover tells the residual's norm.
+
+    Args:
+        model: a model or adapter.
+        prompt: the user's message, in the model's chat format, or token ids as they are.
+        probes: of this model.
+        system: system prompt.
+
+    Raises:
+        InputError: the prompt is empty, or a probe is another model's.
+    """
+    adapter = adapt(model)
+    if isinstance(probes, Probe):
+        by_layer = dict.fromkeys(range(adapter.n_layers), probes)
+    else:
+        by_layer = dict(probes)
+    for probe in by_layer.values():
+        check_probe(probe, adapter)
+    ids, names = _tokens(adapter, prompt, system)
+    run = read_run(adapter, ids)
+    layers = sorted(by_layer)
+    read, norms = [], []
+    for layer in layers:
+        probe, residual = by_layer[layer], run.residual[layer + 1].float()
+        along = residual @ probe.direction.to(residual) - probe.threshold
+        read.append((along / probe.class_gap).tolist())
+        norms.append(residual.norm(dim=-1).tolist())
+    figure = go.Figure(
+        go.Heatmap(
+            z=read, x=names, y=layers, zmid=0, colorscale="RdBu", reversescale=True,
+            customdata=norms, colorbar={"title": "class gaps"},
+            hovertemplate="layer %{y}, %{x}: %{z:.2f} class gaps, norm %{customdata:.1f}"
+            "<extra></extra>",
+        )
+    )  # fmt: skip
+    styled(figure, x="", y="layer", height=max(320, 16 * len(layers) + 150))
+    figure.update_layout(margin_b=110)
+    return figure.update_xaxes(tickangle=-60, tickfont_size=10)
+
+
+def _tokens(
+    adapter: Adapter, prompt: str | Sequence[int], system: str | None
+) -> tuple[list[int], list[str]]:
+    """Ids, and labels that are unique: the place and the token's text."""
+    if isinstance(prompt, str):
+        if not prompt.strip():
+            raise InputError("the prompt is empty: give a text or token ids.")
+        prompt = encode_prompt(adapter.tokenizer, prompt, system)
+    ids = list(prompt)
+    if not ids:
+        raise InputError("the prompt is empty: give a text or token ids.")
+    told = [adapter.tokenizer.decode([i]) if adapter.tokenizer else str(i) for i in ids]
+    return ids, [f"{place} {text!r}" for place, text in enumerate(told)]
