@@ -72,6 +72,9 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         "dose_shape": _over_doses(study, shape_table),
         "resistance": _over_doses(study, lambda dose: resistance(dose).to_frame()),
         "coherence": _over_doses(study, coherence_table),
+        "mediation": stacked(lambda r: _with_nan(r["causal"]["mediation"])),
+        "patching": stacked(lambda r: _with_nan(r["causal"]["patching"])),
+        "ablation": stacked(lambda r: _with_nan(r["causal"]["ablation"])),
         "side_effects": stacked(lambda r: SideEffects.from_dict(r["side_effects"]).table()),
         "frontier": _frontier(study),
         "dose_response": _dose(study, by_scenario=False),
@@ -129,6 +132,11 @@ def _by_layer(study: StudyResult) -> pd.DataFrame:
 
 def _dose(study: StudyResult, *, by_scenario: bool) -> pd.DataFrame:
     return _over_doses(study, lambda dose: dose.rates(by_scenario=by_scenario))
+
+
+def _with_nan(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows with the NaN that JSON took for None."""
+    return pd.DataFrame(rows).replace({None: np.nan}).infer_objects()
 
 
 def _frontier(study: StudyResult) -> pd.DataFrame:

@@ -37,7 +37,7 @@ sys.exit(main(["study", "--models", sys.argv[1], "--layers", "1,2", "--alphas=-1
 """
 STAGES = (
     "model", "text", "behavior", "activations", "detection", "directions", "lexical", "rubric",
-    "side_effects", "truth", "steering-1", "steering-2",
+    "side_effects", "causal", "truth", "steering-1", "steering-2",
 )  # fmt: skip
 TABLES = (
     "headline", "claims", "truth", "detection", "detection_by_layer", "detection_splits",
@@ -45,8 +45,8 @@ TABLES = (
     "learning_curve", "concentration", "rubric", "rubric_answers", "rubric_confusion",
     "lexical_ablation", "lexical_controls", "text_baselines", "behavior",
     "truth_probes", "truth_patching", "truth_off_task", "success", "success_by_scenario",
-    "dose_shape", "resistance", "coherence", "side_effects", "frontier",
-    "dose_response", "dose_response_by_scenario", "answers",
+    "dose_shape", "resistance", "coherence", "mediation", "patching", "ablation",
+    "side_effects", "frontier", "dose_response", "dose_response_by_scenario", "answers",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from empathy_mi.causal.metrics import Metric, MetricName
 from empathy_mi.causal.prompt_pairs import PromptPair
 from empathy_mi.causal.runs import Which, read_pair, read_run
 from empathy_mi.causal.sites import Component, Site
-from empathy_mi.causal.staircase import BATCH_ROWS, Patch, PatchedRun, patched_values, write
+from empathy_mi.causal.staircase import BATCH_ROWS, Patch, PatchedRun, patched_metric, write
 from empathy_mi.causal.sweeps import Sweep, plan_sweep
 from empathy_mi.coherence import negative_log_likelihood
 from empathy_mi.errors import InputError, check_counts
@@ -216,7 +216,6 @@ def _behavior(
     adapter, sides = plan.adapter, get_args(Which)
     unablated = np.zeros((len(plan.pairs), 2))
     ablated = np.zeros((len(plan.pairs), len(steps), 2))
-    layer = plan.metric.layer
     for number in track(range(len(plan.pairs)), "ablating"):
         pair = plan.pairs[number]
         for runs in read_pair(adapter, pair, plan.metric, plan.sites):
@@ -231,10 +230,7 @@ def _behavior(
                     )
                     for step in steps
                 ]
-                found = patched_values(
-                    adapter, run, rows, reads=runs.reads(which), read=runs.reader(adapter),
-                    stop_at_layer=None if layer is None else layer + 1, batch_rows=batch_rows,
-                )  # fmt: skip
+                found = patched_metric(adapter, runs, which, rows, batch_rows=batch_rows)
                 ablated[number, :, side] += found.cpu().double().numpy()
                 unablated[number, side] += runs.value(adapter, which)
     return unablated, ablated

@@ -20,14 +20,14 @@ from empathy_mi.causal.mediation_results import Mediation, check_identities
 from empathy_mi.causal.metrics import Metric, MetricName
 from empathy_mi.causal.patching import activation_patching
 from empathy_mi.causal.prompt_pairs import Positions, PromptPair
-from empathy_mi.causal.results import PatchingResult
-from empathy_mi.causal.runs import PairRuns, Which, read_pair
+from empathy_mi.causal.results import Mode, PatchingResult
+from empathy_mi.causal.runs import read_pair
 from empathy_mi.causal.sites import Component, Site
-from empathy_mi.causal.staircase import BATCH_ROWS, GROUP, Patch, PatchedRun, patched_values
+from empathy_mi.causal.staircase import BATCH_ROWS, GROUP, Patch, PatchedRun, patched_metric
 from empathy_mi.causal.sweeps import Measured, Sweep, collect, plan_sweep
 from empathy_mi.errors import InputError, check_counts
 from empathy_mi.io import digest
-from empathy_mi.models import Adapter, adapt
+from empathy_mi.models import adapt
 from empathy_mi.probes import Probe
 from empathy_mi.thresholds import check_probe
 
@@ -105,15 +105,8 @@ def causal_mediation(
     units = {layer: each.direction for layer, each in by_layer.items()}
     drawn = _random_units(by_layer, controls, seed)
 
-    def run(sweep: Sweep, label: str, patch: PatchMaker) -> PatchingResult:
-        def measure(number: int) -> Measured:
-            return _measure(sweep, number, patch, group, batch_rows)
-
-        own = None if out is None else Path(out) / label
-        return collect(sweep, "exact", measure, own)
-
-    def along(unit: Mapping[int, Tensor]) -> PatchMaker:
-        return lambda site, base, source: Patch(site, (), source, unit[site.layer])
+    def along(site: Site, base: Tensor, source: Tensor) -> Patch:
+        return Patch(site, (), source, units[site.layer])
 
     def beside(unit: Mapping[int, Tensor]) -> PatchMaker:
         def make(site: Site, base: Tensor, source: Tensor) -> Patch:
@@ -122,63 +115,59 @@ def causal_mediation(
 
         return make
 
-    noising = replace(plan, mode="noising")
-    own = digest(*units.values())
-    denoised = run(plan, f"probe-{own}", along(units))
-    noised = run(noising, f"probe-{own}", along(units))
-    random = [
-        run(plan, f"random-{digest(own, *unit.values())}", beside(unit)).values for unit in drawn
-    ]
-    names = tuple(f"probe L{site.layer}" for site in plan.sites)
-    return check_identities(
-        Mediation(denoised, noised, np.stack(random) if random else None, names)
+    def run(mode: Mode, makers: Sequence[PatchMaker]) -> PatchingResult:
+        """One result whose sites are those of the plan once for every maker."""
+        wide = replace(plan, mode=mode, sites=plan.sites * len(makers))
+
+        def measure(number: int) -> Measured:
+            return _measure(wide, number, makers, group, batch_rows)
+
+        directions = [*units.values(), *(unit[s] for unit in drawn for s in unit)]
+        own = None if out is None else Path(out) / digest(*directions)
+        return collect(wide, "exact", measure, own)
+
+    n = len(plan.sites)
+    whole = run("denoising", [along, *map(beside, drawn)])
+    tests = n * len(whole.positions)
+    denoised = replace(whole, values=whole.values[:, :n], sites=plan.sites, tests=tests)
+    noised = run("noising", [along])
+    stacked = (
+        whole.values[:, n:]
+        .reshape(len(plan.pairs), controls, n, len(whole.positions))
+        .swapaxes(0, 1)
     )
+    names = tuple(f"probe L{site.layer}" for site in plan.sites)
+    return check_identities(Mediation(denoised, noised, stacked if controls else None, names))
 
 
 PatchMaker = Callable[[Site, Tensor, Tensor], Patch]
 """A patch (without positions) from a site and its activations in the base and the source run."""
 
 
-def _measure(sweep: Sweep, number: int, patch: PatchMaker, group: int, batch_rows: int) -> Measured:
+def _measure(
+    sweep: Sweep, number: int, makers: Sequence[PatchMaker], group: int, batch_rows: int
+) -> Measured:
     """The metric of one pair, unpatched and with each patch, after a check of the base run."""
     adapter, cells = sweep.adapter, sweep.cells(number)
+    each = len(cells) // len(makers)
     values, clean, corrupt = np.zeros(len(cells)), 0.0, 0.0
     for runs in read_pair(adapter, sweep.pairs[number], sweep.metric, sweep.sites):
         base, source = runs.run(sweep.base), runs.run(sweep.source)
         rows: list[PatchedRun] = []
-        for site, (to, of) in cells:
-            made = patch(site, base.at(site, to), source.at(site, of))
+        for i, (site, (to, of)) in enumerate(cells):
+            made = makers[i // each](site, base.at(site, to), source.at(site, of))
             rows.append((replace(made, positions=to),))
         site, (to, _) = cells[0]
         itself = (Patch(site, to, base.at(site, to)),)
-        found = _values(adapter, runs, sweep.base, [itself, *rows], group, batch_rows)
+        found = patched_metric(
+            adapter, runs, sweep.base, [itself, *rows], group=group, batch_rows=batch_rows
+        )
         unpatched = {which: runs.value(adapter, which) for which in ("clean", "corrupt")}
         _check_itself(float(found[0]), unpatched, sweep.base, site, sweep.pairs[number])
         values += found[1:].cpu().double().numpy()
         clean += unpatched["clean"]
         corrupt += unpatched["corrupt"]
     return clean, corrupt, values
-
-
-def _values(
-    adapter: Adapter,
-    runs: PairRuns,
-    base: Which,
-    rows: Sequence[PatchedRun],
-    group: int,
-    batch_rows: int,
-) -> Tensor:
-    layer = runs.metric.layer
-    return patched_values(
-        adapter,
-        runs.run(base),
-        rows,
-        reads=runs.reads(base),
-        read=runs.reader(adapter),
-        stop_at_layer=None if layer is None else layer + 1,
-        group=group,
-        batch_rows=batch_rows,
-    )
 
 
 def _check_itself(

@@ -15,7 +15,7 @@ from empathy_mi.causal.prompt_pairs import Positions, PromptPair
 from empathy_mi.causal.results import Mode, PatchingResult
 from empathy_mi.causal.runs import read_pair
 from empathy_mi.causal.sites import Component, Site
-from empathy_mi.causal.staircase import BATCH_ROWS, GROUP, Patch, patched_values
+from empathy_mi.causal.staircase import BATCH_ROWS, GROUP, Patch, patched_metric
 from empathy_mi.causal.sweeps import COMPONENTS, Measured, Sweep, collect, plan_sweep
 from empathy_mi.errors import check_counts
 
@@ -99,13 +99,11 @@ def _measure(sweep: Sweep, number: int, group: int, batch_rows: int) -> Measured
     values, clean, corrupt = np.zeros(len(cells)), 0.0, 0.0
     for runs in read_pair(adapter, sweep.pairs[number], sweep.metric, sweep.sites):
         source = runs.run(sweep.source)
-        found = patched_values(
+        found = patched_metric(
             adapter,
-            runs.run(sweep.base),
+            runs,
+            sweep.base,
             [(Patch(site, to, source.at(site, of)),) for site, (to, of) in cells],
-            reads=runs.reads(sweep.base),
-            read=runs.reader(adapter),
-            stop_at_layer=None if sweep.metric.layer is None else sweep.metric.layer + 1,
             group=group,
             batch_rows=batch_rows,
         )

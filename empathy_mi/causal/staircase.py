@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi.causal.runs import Run
+from empathy_mi.causal.runs import PairRuns, Run, Which
 from empathy_mi.causal.sites import RESIDUAL, Site
 from empathy_mi.models import Adapter, Hook
 
@@ -90,6 +90,29 @@ def patched_values(
             at_reads = adapter.resume(at_reads, mask, layer=adapter.n_layers)
         values.update(zip(members, read(at_reads), strict=True))
     return torch.stack([values[i] for i in range(len(patched))])
+
+
+def patched_metric(
+    adapter: Adapter,
+    runs: PairRuns,
+    which: Which,
+    patched: Sequence[PatchedRun],
+    *,
+    group: int = GROUP,
+    batch_rows: int = BATCH_ROWS,
+) -> Float[Tensor, "run"]:
+    """The metric of a pair's runs, on every patched run of one of its prompts."""
+    layer = runs.metric.layer
+    return patched_values(
+        adapter,
+        runs.run(which),
+        patched,
+        reads=runs.reads(which),
+        read=runs.reader(adapter),
+        stop_at_layer=None if layer is None else layer + 1,
+        group=group,
+        batch_rows=batch_rows,
+    )
 
 
 def _batches(

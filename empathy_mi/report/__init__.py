@@ -9,6 +9,7 @@ from plotly.offline import get_plotlyjs
 from empathy_mi.report import html, sections
 from empathy_mi.report.agreement import agreement
 from empathy_mi.report.behavior import behavior
+from empathy_mi.report.causal import causal
 from empathy_mi.report.detection import detection
 from empathy_mi.report.directions import directions
 from empathy_mi.report.steering import steering
@@ -29,6 +30,7 @@ def render(study: StudyResult) -> str:
         behavior(study),
         agreement(study),
         steering(study),
+        causal(study),
         truth(study),
         sections.answers(study),
         sections.repeat(study),

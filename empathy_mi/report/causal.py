@@ -1,0 +1,53 @@
+"""The report's section on what causes the decision."""
+
+from __future__ import annotations
+
+import html as escape
+from typing import TYPE_CHECKING
+
+from empathy_mi.report.html import figure, folded, table, with_intervals
+from empathy_mi.viz.causal import mediation_by_layer, patching_map
+
+if TYPE_CHECKING:
+    from empathy_mi.study_results import StudyResult
+
+_TOP = 8
+
+
+def causal(study: StudyResult) -> str:
+    """Patching, mediation through the probe's direction, and its removal, model by model."""
+    tables = study.tables
+    parts = [
+        "<h2 id='causal'>What causes it?</h2><p>Detection is not causation. Prompts that say that "
+        "people come first and their counterfactuals exchange activations; the metric is the "
+        "logit difference of the two answers. 0 is the corrupt run, 1 the clean one.</p>"
+        "<h3>Through the probe's direction alone</h3><p class='note'>Only the component of the "
+        "last token's residual along each layer's probe is exchanged. Bands: 95 % of random "
+        "directions along which it is moved as far.</p>"
+    ]
+    through, patched = tables["mediation"], tables["patching"]
+    gone = with_intervals(tables["ablation"])
+    shown = ["mediator", "te", "share", "tie_share", "interaction", "random_low", "random_high",
+             "p_random", "n"]  # fmt: skip
+    for number, model in enumerate(study.models, start=1):
+        rows = through[through["model"] == model]
+        parts.append(f"<h4>{escape.escape(model)}</h4>")
+        parts.append(figure(mediation_by_layer(rows), f"mediation-{number}"))
+        numbers = with_intervals(rows).sort_values("layer")[shown]
+        parts.append(folded(f"{model}: mediation in numbers", table(numbers)))
+        cells = patched[patched["model"] == model]
+        stream = cells[cells["component"] != "head"]
+        parts.append(figure(patching_map(stream), f"patching-{number}"))
+        heads = cells[cells["component"] == "head"]
+        strongest = heads["effect"].abs().sort_values(ascending=False, kind="stable").index[:_TOP]
+        best = with_intervals(heads.loc[strongest])
+        columns = ["site", "effect", "normalized", "p", "p_holm", "n"]
+        parts.append(folded(f"{model}: its strongest heads", table(best[columns])))
+    parts.append(
+        "<h3>Without the probe's direction, selected layers</h3><p class='note'>What is left of "
+        "the difference between clean and corrupt prompts when the direction is projected out at "
+        "every token, beside random directions.</p>"
+    )
+    columns = ["model", "ablated", "left", "random_low", "random_high", "p_random", "p", "n"]
+    parts.append(table(gone[columns]))
+    return "".join(parts)
