@@ -157,7 +157,7 @@ def test_side_by_side_gives_the_same_bytes_whatever_ends_it_in_between(
     printed, said = process.communicate()
     assert process.returncode == 0, said
     assert "(kept)" in said
-    assert all(f"{name} [10/10] steering-1" in said for name in NAMES)
+    assert all(f"{name} [12/12] steering-1" in said for name in NAMES)
     assert printed.splitlines()[0].split() == ["measure", *NAMES], "in the order that was asked"
     assert files(out) == files(in_turn)
     assert workers_of(out) == []

@@ -72,8 +72,8 @@ class PromptPair:
         if positions == "spans":
             return self._spans()
         if positions == "last":
-            positions = [-1]
-        elif positions == "each":
+            return {"last": self._from_end(-1)}
+        if positions == "each":
             if len(self.clean) != len(self.corrupt):
                 raise InputError(
                     f"pair {self.id}: its prompts have {len(self.clean)} and {len(self.corrupt)} "

@@ -59,7 +59,7 @@ def patching_map(table: pd.DataFrame, *, values: str = "normalized") -> go.Figur
         )  # fmt: skip
     styled(figure, x="", y="", height=max(320, 18 * table["layer"].nunique() + 120))
     figure.update_layout(margin_t=50)
-    figure.update_yaxes(title="layer", col=1)
+    figure.update_yaxes(type="category").update_yaxes(title="layer", col=1)
     return figure.update_xaxes(type="category", title="head" if by_head else "position")
 
 
