@@ -65,7 +65,7 @@ def score_agreement(
         seed: seed of bootstrap and shuffles.
 
     Raises:
-        InputError: the models have scores of different pairs.
+        InputError: the models have scores of different pairs, or one that is not finite.
     """
     shapes = {model: np.shape(values) for model, values in scores.items()}
     if any(shape != (len(scenarios), 2) for shape in shapes.values()):
@@ -197,6 +197,12 @@ def _compare(
     permutations: int,
     seed: int,
 ) -> Agreement:
+    for name, scores in ((first, a), (second, b)):
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"the scores of {name!r} hold a value that is not finite: check its activations."
+            )
+
     def overall(i: np.ndarray) -> np.ndarray:
         return correlation(_flat(a[i]), _flat(b[i]))
 
@@ -220,11 +226,11 @@ def _compare(
 
 
 def correlation(x: Float[Array, "... n"], y: Float[Array, "... n"]) -> Float[Array, "..."]:
-    """Pearson correlation over the last axis; 0 where one side does not vary."""
+    """Pearson correlation over the last axis; 0 where one side does not vary, NaN from NaN."""
     x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
     scale = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
     product = (x * y).sum(-1)
-    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
+    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale != 0))
 
 
 def _centred(scores: Float[Array, "... unit side"]) -> Float[Array, "... unit side"]:

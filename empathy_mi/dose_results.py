@@ -185,7 +185,7 @@ class DoseResponse:
         if not steered.any():
             raise InputError("coherence under steering needs an alpha besides 0: add one.")
         share = cells.coherent.mean(0)[:, steered].mean(1)
-        return stats.bootstrap(
+        return stats.bootstrap_probability(
             lambda i: share[i].mean(-1), cells.strata, samples=resamples, seed=self.seed
         )
 

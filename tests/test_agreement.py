@@ -326,3 +326,13 @@ def refused(models: Readers, texts: Any) -> str:
     with pytest.raises(InputError) as error:
         probe_agreement(models, texts)
     return str(error.value)
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    whole = np.arange(12.0).reshape(6, 2)
+    broken = whole.copy()
+    broken[3, 1] = math.nan
+    with pytest.raises(InputError, match="the scores of 'b' hold a value that is not finite"):
+        score_agreement({"a": whole, "b": broken}, ["x", "x", "x", "y", "y", "y"])
+    assert math.isnan(float(correlation(broken[:, 1], whole[:, 0])))
+    assert float(correlation(np.ones(6), whole[:, 0])) == 0
