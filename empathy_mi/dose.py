@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from empathy_mi.coherence import Reading, kl_divergence, read_completions
 from empathy_mi.degeneration import distinct, repetition
-from empathy_mi.dose_results import Answer, DoseResponse
-from empathy_mi.errors import check_counts
+from empathy_mi.dose_answers import Answer, answer_of, row_of
+from empathy_mi.dose_results import DoseResponse
+from empathy_mi.errors import InputError, check_counts
 from empathy_mi.generation import Generated, check_settings, generate, no_hooks, noise
+from empathy_mi.io import digest, read_json, write_json
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.outcomes import Outcome, Scorer, get_scorer
 from empathy_mi.prompts import Prompt, scenario_prompts, scorer_for
@@ -42,6 +45,7 @@ def dose_response(
     max_new_tokens: int = 80,
     batch_rows: int = 512,
     scorer: Scorer | str | None = None,
+    out: str | Path | None = None,
     seed: int = 0,
 ) -> DoseResponse:
     """Steer at one layer with every alpha, and with control directions of the same lengths.
@@ -68,6 +72,8 @@ def dose_response(
         batch_rows: most rows in a batch; lower it when memory is short.
         scorer: counts an answer, a function or a name in `outcomes.SCORERS`; None is the action
             line for an embedded model and the paper's word counts for any other.
+        out: a folder where every finished batch is kept, so that an interrupted run goes on; lower
+            `batch_rows` for more of them.
         seed: seed of prompts, noise and controls.
 
     Raises:
@@ -88,14 +94,48 @@ def dose_response(
         prompted=prompted, seed=seed,
     )  # fmt: skip
     rows = sweep.rows
-    ids = [row.ids for row in rows]
-    check_settings(
-        adapter,
-        ids,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        batch_rows=batch_rows,
+    settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+    check_settings(adapter, [row.ids for row in rows], **settings, batch_rows=batch_rows)
+
+    def write(part: Sequence[Row]) -> list[Answer]:
+        return _written(
+            adapter, vector, part, count, positions=positions, batch_rows=batch_rows, seed=seed,
+            **settings,
+        )  # fmt: skip
+
+    if out is None:
+        answers = write(rows)
+    else:
+        about = [adapter.fingerprint, positions, *settings.values(), seed, vector.layer]
+        answers = [
+            answer
+            for start in range(0, len(rows), batch_rows)
+            for answer in _kept(rows[start : start + batch_rows], about, write, count, Path(out))
+        ]
+    return DoseResponse(
+        answers=with_shared(answers, sweep.directions),
+        model=adapter.name,
+        layer=vector.layer,
+        norm=vector.norm,
+        class_gap=vector.class_gap,
+        positions=positions,
+        seed=seed,
     )
+
+
+def _written(
+    adapter: Adapter,
+    vector: SteeringVector,
+    rows: Sequence[Row],
+    count: Scorer,
+    *,
+    positions: Positions,
+    temperature: float,
+    max_new_tokens: int,
+    batch_rows: int,
+    seed: int,
+) -> list[Answer]:
+    """The answers of some rows, written, read and counted."""
 
     def hooks(part: Tensor) -> list[tuple[str, Any]]:
         added = deltas(rows, part.tolist()).to(adapter.device)
@@ -103,7 +143,7 @@ def dose_response(
 
     written = generate(
         adapter,
-        ids,
+        [row.ids for row in rows],
         max_new_tokens=max_new_tokens,
         uniforms=noise(seed, [f"{row.prompt.scenario} {row.prompt.sample}" for row in rows],
                        max_new_tokens),
@@ -119,19 +159,36 @@ def dose_response(
     )  # fmt: skip
     unsteered = _unsteered_logits(adapter, rows, written, batch_rows)
     kl = kl_divergence(written.first_logits, unsteered).clamp(min=0).tolist()
-    answers = [
+    return [
         _answer(row, vector.layer, text, count(text), readings[i], kl[i], written.finished[i])
         for i, (row, text) in enumerate(zip(rows, written.texts, strict=True))
     ]
-    return DoseResponse(
-        answers=with_shared(answers, sweep.directions),
-        model=adapter.name,
-        layer=vector.layer,
-        norm=vector.norm,
-        class_gap=vector.class_gap,
-        positions=positions,
-        seed=seed,
-    )
+
+
+def _kept(
+    rows: Sequence[Row],
+    about: Sequence[Any],
+    write: Callable[[Sequence[Row]], list[Answer]],
+    count: Scorer,
+    folder: Path,
+) -> list[Answer]:
+    """The answers of one batch, read from `folder` if they are there; counted anew."""
+    named = [(row.direction, row.alpha, *row.unit, row.ids, row.plain) for row in rows]
+    path = folder / f"{digest([*about, named], deltas(rows, range(len(rows))))}.json"
+    if path.is_file():
+        try:
+            found = [answer_of(row) for row in read_json(path)]
+        except (InputError, TypeError):
+            path.unlink()  # cut off: written again
+        else:
+            outcomes = [count(answer.text) for answer in found]
+            return [
+                replace(a, empathic=o.empathic, coherent=o.coherent, score=o.score)
+                for a, o in zip(found, outcomes, strict=True)
+            ]
+    answers = write(rows)
+    write_json(path, [row_of(answer) for answer in answers])
+    return answers
 
 
 def _unsteered_logits(
@@ -143,10 +200,10 @@ def _unsteered_logits(
         for i, row in enumerate(rows)
         if row.alpha == 0.0 and row.direction == PROBE
     }
-    if not known:  # alpha 0 is not among the strengths
-        plain = {row.unit: row.plain for row in rows}
-        first = generate(adapter, [*plain.values()], max_new_tokens=1, batch_rows=batch_rows)
-        known = dict(zip(plain, first.first_logits, strict=True))
+    missing = {row.unit: row.plain for row in rows if row.unit not in known}
+    if missing:  # alpha 0 is not among these rows
+        first = generate(adapter, [*missing.values()], max_new_tokens=1, batch_rows=batch_rows)
+        known |= dict(zip(missing, first.first_logits, strict=True))
     return torch.stack([known[row.unit] for row in rows])
 
 

@@ -11,13 +11,15 @@ import pytest
 FOLDER = Path(__file__).parent / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["extraction", "dose_response", "patching", "monitor"])
+@pytest.mark.parametrize(
+    "name", ["extraction", "extraction_memory", "dose_response", "patching", "monitor"]
+)
 def test_a_benchmark_runs(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"bench_{name}.py"), "--small", "--rounds", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "| empathy-mi, bridge" in done.stdout or "| bridge, monitor |" in done.stdout
     page = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    marker = {"dose_response": "dose"}.get(name, name)
+    marker = {"dose_response": "dose", "extraction_memory": "memory"}.get(name, name)
     assert f"<!-- {marker} -->\n" in page
     assert f"\n<!-- /{marker} -->" in page

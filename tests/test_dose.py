@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -644,3 +645,44 @@ def test_a_dose_response_of_raw_prompts() -> None:
     raw, chat = (dose_response(model, vector, raw=r, **options) for r in (True, False))
     assert len(raw.answers) == len(chat.answers) == 2
     assert raw.answers[0].nll != chat.answers[0].nll
+
+
+def test_an_interrupted_dose_response_goes_on(tmp_path: Path, monkeypatch: Any) -> None:
+    """Finished batches are kept, and read again; the answers are those of one run."""
+    from empathy_mi import dose as module
+
+    model = adapt(load_model(small_organism("organism-phi3")))
+    vector = SteeringVector.of(torch.ones(model.d_model), 1)
+    options: dict[str, Any] = {
+        "scenarios": ["the_maze"], "alphas": [-9.0, 0.0, 9.0], "samples": 2, "controls": 1,
+        "prompted": False, "max_new_tokens": 4,
+    }  # fmt: skip
+    whole = dose_response(model, vector, **options)
+    real, calls = module._written, 0
+
+    def stopping(*args: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return real(*args, **more)
+
+    monkeypatch.setattr(module, "_written", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        dose_response(model, vector, batch_rows=3, out=tmp_path, **options)
+    assert len(list(tmp_path.iterdir())) == 2
+    again = dose_response(model, vector, batch_rows=3, out=tmp_path, **options)
+    assert calls == 3 + 2  # four batches of three rows, two of which were kept
+    assert [a.text for a in again.answers] == [a.text for a in whole.answers]
+    assert [a.kl for a in again.answers] == pytest.approx([a.kl for a in whole.answers], abs=1e-5)
+    first = sorted(tmp_path.iterdir())[0]
+    first.write_text(first.read_text()[:40])  # cut off: written again
+    mended = dose_response(
+        model, vector, batch_rows=3, out=tmp_path, scorer=lambda text: Outcome(True, False, 7.0),
+        **options,
+    )  # fmt: skip
+    assert calls == 6
+    assert {(a.empathic, a.coherent, a.score) for a in mended.answers} == {(True, False, 7.0)}
+    other = SteeringVector.of(torch.arange(model.d_model) + 1.0, 1)
+    dose_response(model, other, batch_rows=3, out=tmp_path, **options)
+    assert calls > 6
