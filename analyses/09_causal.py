@@ -12,7 +12,7 @@ from empathy_mi.causal.results import agreement
 from empathy_mi.study_stages import study_pairs
 
 MODEL = "organism-phi3"
-N = 10
+N = 20
 OUT = Path("out/analyses")
 
 # %%

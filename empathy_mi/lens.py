@@ -23,6 +23,7 @@ from empathy_mi.hooks import resolve_layers
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.probes import Probe
 from empathy_mi.stats import Array
+from empathy_mi.steering import random_vectors
 from empathy_mi.thresholds import check_probe
 from empathy_mi.tokens import encode_prompt
 
@@ -193,11 +194,10 @@ def direct_attribution(
     if not chosen:
         raise InputError("no pairs are given: give at least one, or None for the project's own.")
     end = adapter.n_layers if target is None else target.layer + 1
-    draw = stats.generator(seed, "random readers")
-    readers = [] if target is None else [target.direction]
-    for _ in range(controls if target is not None else 0):
-        unit = torch.from_numpy(draw.normal(size=adapter.d_model)).float()
-        readers.append(unit / unit.norm())
+    readers = []
+    if target is not None:
+        drawn = random_vectors(target.steering_vector(), controls, seed=seed)
+        readers = [target.direction, *(vector.direction for vector in drawn)]
     sites = [Site(layer, part) for layer in range(end) for part in ("attn_out", "mlp_out")] + [
         Site(layer, "head", head) for layer in range(end) for head in range(adapter.n_heads)
     ]

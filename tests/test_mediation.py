@@ -15,6 +15,7 @@ from empathy_mi.causal.sites import Site
 from empathy_mi.errors import InputError
 from empathy_mi.models import Adapter, adapt, load_model
 from empathy_mi.probes import Probe
+from empathy_mi.steering import random_vectors
 from tests.parity.conftest import backend_params
 from tests.test_patching import make_pair
 
@@ -78,9 +79,7 @@ def test_random_directions_move_the_residual_as_far(adapter: Adapter) -> None:
     """A control along the probe's own direction would be the probe itself."""
     probe = probe_at(adapter, 1)
     found = causal_mediation(adapter, PAIRS[:1], probe, positions="last", controls=1, seed=5)
-    from empathy_mi.causal.mediation import _random_units
-
-    (units,) = _random_units({1: probe}, 1, 5)
+    (drawn,) = random_vectors(probe.steering_vector(), 1, seed=5)
     pair = PAIRS[0]
     ids = [torch.tensor([p]) for p in (pair.corrupt, pair.clean)]
     mask = torch.ones_like(ids[0])
@@ -90,7 +89,7 @@ def test_random_directions_move_the_residual_as_far(adapter: Adapter) -> None:
 
         def put(residual: torch.Tensor, hook: object) -> torch.Tensor:
             residual = residual.clone()
-            residual[0, -1] += moved * units[1]
+            residual[0, -1] += moved * drawn.direction
             return residual
 
         logits = adapter.forward(ids[0], mask, hooks=[("blocks.1.hook_resid_post", put)])[0, -1]

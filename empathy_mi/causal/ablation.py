@@ -28,6 +28,7 @@ from empathy_mi.pooling import Context, Pooling, TextRow, extract_pooled
 from empathy_mi.probes import Probe
 from empathy_mi.progress import track
 from empathy_mi.stats import Array, Estimate
+from empathy_mi.steering import random_vectors
 from empathy_mi.thresholds import check_probe
 from empathy_mi.tokens import encode_completion, encode_prompt
 
@@ -132,8 +133,13 @@ def ablate(
             chain = [tuple(plan.sites[j] for j in drawn[: n + 1]) for n in range(len(order))]
             random.append(_behavior(plan, knife, chain, batch_rows)[1])
     if how == "directional":
+        others = {
+            layer: random_vectors(each.steering_vector(), controls, seed=seed)
+            for layer, each in by_layer.items()
+        }
         for i in range(controls):
-            off = _Knife(how, _random(units, seed, i), {}, seed)
+            units = {layer: vectors[i].direction for layer, vectors in others.items()}
+            off = _Knife(how, units, {}, seed)
             random.append(_behavior(plan, off, steps, batch_rows)[1])
     return AblationResult(
         steps=tuple(tuple(map(str, step)) for step in steps),
@@ -276,13 +282,3 @@ def _neutral(
         with knife.applied(adapter, step, "neutral"):
             losses.append(negative_log_likelihood(adapter, prompts, completions))
     return np.array(losses).T
-
-
-def _random(units: Mapping[int, Tensor], seed: int, number: int) -> dict[int, Tensor]:
-    """Random unit directions at the same layers."""
-    found = {}
-    for layer, unit in units.items():
-        draw = stats.generator(seed, "random ablation", layer, number)
-        other = torch.from_numpy(draw.normal(size=len(unit)))
-        found[layer] = (other / other.norm()).float()
-    return found

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from empathy_mi import stats
 from empathy_mi.causal.mediation_results import Mediation, check_identities
 from empathy_mi.causal.metrics import Metric, MetricName
 from empathy_mi.causal.patching import activation_patching
@@ -29,6 +26,7 @@ from empathy_mi.errors import InputError, check_counts
 from empathy_mi.io import digest
 from empathy_mi.models import adapt
 from empathy_mi.probes import Probe
+from empathy_mi.steering import random_vectors
 from empathy_mi.thresholds import check_probe
 
 TOLERANCE = 1e-3
@@ -103,7 +101,12 @@ def causal_mediation(
         if site.layer not in by_layer:
             raise InputError(f"no probe at layer {site.layer}: there are {sorted(by_layer)}.")
     units = {layer: each.direction for layer, each in by_layer.items()}
-    drawn = _random_units(by_layer, controls, seed)
+    drawn: list[dict[int, Tensor]] = [{} for _ in range(controls)]
+    for layer, each in by_layer.items():
+        for unit, vector in zip(
+            drawn, random_vectors(each.steering_vector(), controls, seed=seed), strict=True
+        ):
+            unit[layer] = vector.direction
 
     def along(site: Site, base: Tensor, source: Tensor) -> Patch:
         return Patch(site, (), source, units[site.layer])
@@ -180,18 +183,3 @@ def _check_itself(
             f"{found:.6g}, and {unpatched[base]:.6g} without a patch: the model does not repeat "
             "its own numbers; use float32, or another backend."
         )
-
-
-def _random_units(
-    probes: Mapping[int, Probe], count: int, seed: int
-) -> list[dict[int, Float[Tensor, "d"]]]:
-    """Random unit directions at each layer."""
-    found = []
-    for i in range(count):
-        units = {}
-        for layer, probe in probes.items():
-            draw = stats.generator(seed, "random mediator", layer, i)
-            unit = torch.from_numpy(draw.normal(size=len(probe.direction)))
-            units[layer] = (unit / unit.norm()).float()
-        found.append(units)
-    return found

@@ -70,8 +70,8 @@ def main() -> None:
     tokens = 3 * few * longest * 17 * timing.WIDTH * 4 / 2**20
     note = (
         f"Added to the peak of loading and a first batch. Holding every token's residuals of the "
-        f"{3 * few} texts more would add up to {tokens:.0f} MiB. Random Qwen2 of {timing.LAYERS} blocks, "
-        f"width {timing.WIDTH}, float32, texts of {longest // 2} to {longest} tokens."
+        f"{3 * few} texts more would add up to {tokens:.0f} MiB. Random Qwen2 of {timing.LAYERS} "
+        f"blocks, width {timing.WIDTH}, float32, texts of {longest // 2} to {longest} tokens."
     )
     timing.report("memory", rows, note, write=options.write)
 
