@@ -9,6 +9,8 @@ from plotly.subplots import make_subplots
 from empathy_mi.viz.dose import ALPHA
 from empathy_mi.viz.theme import GREY, PALETTE, band, error_bars, styled, translucent
 
+_SYMBOLS = ("circle", "square", "diamond")
+
 
 def effects_by_alpha(effects: pd.DataFrame) -> go.Figure:
     """KL and change of loss on neutral text over alpha; bands: random directions of equal length.
@@ -42,6 +44,7 @@ def effects_by_alpha(effects: pd.DataFrame) -> go.Figure:
 def frontier(table: pd.DataFrame) -> go.Figure:
     """What steering gains against what it costs: up and to the left is better.
 
+    The gain is the change of the empathic share in alpha's direction.
     Each point is an alpha (told beside it); hollow points are those at which under 80 % of the
     texts are coherent, grey ones random directions of equal length.
 
@@ -66,16 +69,13 @@ def frontier(table: pd.DataFrame) -> go.Figure:
                 marker={
                     "color": color,
                     "size": 9,
-                    "symbol": [
-                        ("square" if i % 2 else "circle") + ("-open" if bad else "")
-                        for bad in broken
-                    ],
+                    "symbol": [_SYMBOLS[i % 3] + ("-open" if bad else "") for bad in broken],
                 },
                 name=f"{told} (N = {rows['n'].iloc[0]} neutral texts)",
             )
     styled(
         figure,
         x="side effect: KL on neutral text (nats a token)",
-        y="change of the empathic share, in alpha's direction",
+        y="gain in empathic share",
     )
     return figure
