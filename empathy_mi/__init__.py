@@ -15,6 +15,7 @@ _HOME = {
     "Alignment": "alignment",
     "Calibration": "calibration",
     "ContrastivePair": "pairs",
+    "Corruption": "causal.corruption",
     "Detection": "detection",
     "DoseResponse": "dose_results",
     "Edit": "edits",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from empathy_mi.causal.ablation import ablate as ablate
     from empathy_mi.causal.ablation_results import AblationResult as AblationResult
     from empathy_mi.causal.attribution import attribution_patching as attribution_patching
+    from empathy_mi.causal.corruption import Corruption as Corruption
     from empathy_mi.causal.mediation import causal_mediation as causal_mediation
     from empathy_mi.causal.mediation_results import Mediation as Mediation
     from empathy_mi.causal.patching import activation_patching as activation_patching

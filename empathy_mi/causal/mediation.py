@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from empathy_mi.causal.corruption import Corruption
 from empathy_mi.causal.mediation_results import Mediation, check_identities
 from empathy_mi.causal.metrics import Metric, MetricName
 from empathy_mi.causal.patching import activation_patching
@@ -45,6 +46,7 @@ def causal_mediation(
     positions: Positions | Sequence[int] = "spans",
     metric: MetricName | Metric = "logit_diff",
     controls: int = 20,
+    corruption: Corruption | None = None,
     out: str | Path | None = None,
     group: int = GROUP,
     batch_rows: int = BATCH_ROWS,
@@ -67,6 +69,7 @@ def causal_mediation(
         positions: "spans", "each", "last" or numbers; see `PromptPair.aligned`.
         metric: as in `activation_patching`.
         controls: random directions beside the probe.
+        corruption: as in `activation_patching`; not with a probe.
         out: a folder for what is done, to go on after an interruption.
         group: neighbouring positions whose runs share a batch.
         batch_rows: most rows in a batch.
@@ -82,10 +85,12 @@ def causal_mediation(
     }  # fmt: skip
     if probe is None:
         options |= {"components": components, "heads": heads, "sites": sites, "out": out}
-        options |= {"group": group, "batch_rows": batch_rows}
+        options |= {"group": group, "batch_rows": batch_rows, "corruption": corruption}
         denoised = activation_patching(model, pairs, mode="denoising", **options)
         noised = activation_patching(model, pairs, mode="noising", **options)
         return check_identities(Mediation(denoised, noised, names=tuple(map(str, denoised.sites))))
+    if corruption is not None:
+        raise InputError("corruption and a probe are given: a probe mediates between two prompts.")
     if sites is not None:
         raise InputError("sites and a probe are given: the probe's site is its own hook point.")
     check_counts(least=0, controls=controls)

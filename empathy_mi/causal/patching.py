@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from empathy_mi.causal.attribution import attribution_patching
+from empathy_mi.causal.corruption import Corruption
 from empathy_mi.causal.metrics import Metric, MetricName
 from empathy_mi.causal.prompt_pairs import Positions, PromptPair
 from empathy_mi.causal.results import Mode, PatchingResult
-from empathy_mi.causal.runs import read_pair
 from empathy_mi.causal.sites import Component, Site
 from empathy_mi.causal.staircase import BATCH_ROWS, GROUP, Patch, patched_metric
 from empathy_mi.causal.sweeps import COMPONENTS, Measured, Sweep, collect, plan_sweep
-from empathy_mi.errors import check_counts
+from empathy_mi.errors import InputError, check_counts
 
 SCREENED = 10
 """Sites that `screen=True` keeps at least; else it keeps a tenth of them."""
@@ -35,6 +35,7 @@ def activation_patching(
     mode: Mode = "denoising",
     metric: MetricName | Metric = "logit_diff",
     screen: bool | int = False,
+    corruption: Corruption | None = None,
     out: str | Path | None = None,
     group: int = GROUP,
     batch_rows: int = BATCH_ROWS,
@@ -60,6 +61,9 @@ def activation_patching(
         screen: run attribution patching first, and exact patching only at the sites with the
             largest estimates: that many, or with True a tenth (at least 10). The sites are chosen
             on the same pairs, so Holm's correction still counts all that were screened.
+        corruption: the corrupt run is the clean prompt with Gaussian noise on the embeddings of the
+            tokens at which the two prompts differ (causal tracing), averaged over draws; not with
+            a screen.
         out: a folder; pairs that are done are kept there, and an interrupted sweep goes on. A
             metric of your own is known by its name alone.
         group: neighbouring positions whose runs share a batch.
@@ -74,8 +78,10 @@ def activation_patching(
     check_counts(group=group, batch_rows=batch_rows)
     plan = plan_sweep(
         model, pairs, components=components, layers=layers, heads=heads, sites=sites,
-        positions=positions, mode=mode, metric=metric, seed=seed,
+        positions=positions, mode=mode, metric=metric, seed=seed, corruption=corruption,
     )  # fmt: skip
+    if screen and corruption is not None:
+        raise InputError("a screen reads counterfactual prompts: leave out screen, or corruption.")
     tests = len(plan.sites) * len(plan.positions)
     if screen:
         kept = max(SCREENED, len(plan.sites) // 10) if screen is True else screen
@@ -97,17 +103,20 @@ def _measure(sweep: Sweep, number: int, group: int, batch_rows: int) -> Measured
     """The metric of one pair, unpatched and after each patch."""
     adapter, cells = sweep.adapter, sweep.cells(number)
     values, clean, corrupt = np.zeros(len(cells)), 0.0, 0.0
-    for runs in read_pair(adapter, sweep.pairs[number], sweep.metric, sweep.sites):
-        source = runs.run(sweep.source)
-        found = patched_metric(
-            adapter,
-            runs,
-            sweep.base,
-            [(Patch(site, to, source.at(site, of)),) for site, (to, of) in cells],
-            group=group,
-            batch_rows=batch_rows,
-        )
-        values += found.cpu().double().numpy()
-        clean += runs.value(adapter, "clean")
-        corrupt += runs.value(adapter, "corrupt")
-    return clean, corrupt, values
+    count = 0
+    for readings in sweep.draws(number):
+        count += 1
+        for runs in readings:
+            source = runs.run(sweep.source)
+            found = patched_metric(
+                adapter,
+                runs,
+                sweep.base,
+                [(Patch(site, to, source.at(site, of)),) for site, (to, of) in cells],
+                group=group,
+                batch_rows=batch_rows,
+            )
+            values += found.cpu().double().numpy()
+            clean += runs.value(adapter, "clean")
+            corrupt += runs.value(adapter, "corrupt")
+    return clean / count, corrupt / count, values / count

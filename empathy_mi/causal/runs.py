@@ -133,22 +133,35 @@ def _read(runs: PairRuns, reference: Tensor, values: Tensor) -> Tensor:
 
 
 def read_pair(
-    adapter: Adapter, pair: PromptPair, metric: Metric, sites: Iterable[Site] = ()
+    adapter: Adapter,
+    pair: PromptPair,
+    metric: Metric,
+    sites: Iterable[Site] = (),
+    *,
+    corruption: Hook | None = None,
 ) -> list[PairRuns]:
     """Read both prompts of a pair with each continuation of the metric.
+
+    Args:
+        adapter: the model.
+        pair: the pair.
+        metric: what is measured.
+        sites: whose activations to keep.
+        corruption: what else runs in the corrupt prompt's run.
 
     Raises:
         InputError: a prompt with its continuation is longer than the context.
     """
     sites = list(sites)
+    hooks: tuple[list[Hook], ...] = ([], [] if corruption is None else [corruption])
     return [
         PairRuns(
             pair,
             metric,
             number,
             *(
-                read_run(adapter, (*prompt, *continuation[:-1]), sites=sites)
-                for prompt in (pair.clean, pair.corrupt)
+                read_run(adapter, (*prompt, *continuation[:-1]), sites=sites, hooks=own)
+                for prompt, own in zip((pair.clean, pair.corrupt), hooks, strict=True)
             ),
         )
         for number, continuation in enumerate(metric.continuations(pair))

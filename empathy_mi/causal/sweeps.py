@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from empathy_mi.causal.corruption import Corruption
 from empathy_mi.causal.metrics import Metric, check_model, get_metric
 from empathy_mi.causal.prompt_pairs import Aligned, Positions, PromptPair, check_pair, prompt_pairs
 from empathy_mi.causal.results import Method, Mode, PatchingResult
-from empathy_mi.causal.runs import Which
+from empathy_mi.causal.runs import PairRuns, Which, read_pair
 from empathy_mi.causal.sites import Component, Site, check_site
 from empathy_mi.causal.sites import sites as all_sites
 from empathy_mi.errors import InputError
@@ -40,6 +41,7 @@ class Sweep:
         metric: what is measured.
         mode: what is put where.
         seed: of intervals and p.
+        corruption: noise in place of the corrupt prompts; None is these.
     """
 
     adapter: Adapter
@@ -49,6 +51,7 @@ class Sweep:
     metric: Metric
     mode: Mode
     seed: int
+    corruption: Corruption | None = None
 
     @property
     def base(self) -> Which:
@@ -71,14 +74,38 @@ class Sweep:
     def cells(self, number: int) -> list[Cell]:
         """The sites and positions of a pair: those of the base run first, then of the source."""
         groups = list(self.groups[number].values())
+        if self.corruption is not None:  # both runs read the clean prompt
+            groups = [(clean, clean) for _, clean in groups]
         if self.base == "clean":
             groups = [(clean, corrupt) for corrupt, clean in groups]
         return [(site, both) for site in self.sites for both in groups]
 
+    def draws(self, number: int) -> Iterator[list[PairRuns]]:
+        """The runs of a pair: once, or once for each draw of the corruption."""
+        pair = self.pairs[number]
+        if self.corruption is None:
+            yield read_pair(self.adapter, pair, self.metric, self.sites)
+            return
+        changed = pair.aligned("spans").get("changed")
+        if changed is None:
+            raise InputError(
+                f"pair {pair.id}: its prompts differ by added tokens alone, which leaves nothing "
+                "to corrupt: give prompts that differ in a word."
+            )
+        for draw in range(self.corruption.samples):
+            yield read_pair(
+                self.adapter,
+                replace(pair, corrupt=pair.clean),
+                self.metric,
+                self.sites,
+                corruption=self.corruption.hook(changed[1], pair.id, draw),
+            )
+
     def key(self, number: int, method: str) -> str:
         """Names what is measured on a pair, for resuming."""
         pair = self.pairs[number]
-        facts = [self.adapter.fingerprint, pair.clean, pair.corrupt, pair.answers, self.mode]
+        facts: list[Any] = [vars(self.corruption)] if self.corruption else []
+        facts += [self.adapter.fingerprint, pair.clean, pair.corrupt, pair.answers, self.mode]
         cells = [[str(site), *both] for site, both in self.cells(number)]
         return digest([*facts, self.metric.name, self.metric.key, method, cells])
 
@@ -95,6 +122,7 @@ def plan_sweep(
     mode: Mode,
     metric: str | Metric,
     seed: int,
+    corruption: Corruption | None = None,
 ) -> Sweep:
     """Check everything before any long work starts.
 
@@ -136,6 +164,7 @@ def plan_sweep(
         metric=chosen,
         mode=mode,
         seed=seed,
+        corruption=corruption,
     )
 
 
