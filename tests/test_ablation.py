@@ -150,7 +150,7 @@ def test_on_detection_and_neutral_text(backend: str) -> None:
     from empathy_mi import stats
 
     assert table["auroc_unablated"][0] == pytest.approx(stats.auroc(high, low))
-    assert table["auroc"][0] == pytest.approx(0.5, abs=0.3)  # the direction is gone
+    assert table["auroc"][0] == 0.5  # the direction is gone
     assert found.neutral.shape == (4, 2)
     assert table["loss_change_low"][0] <= table["loss_change"][0] <= table["loss_change_high"][0]
     heads = ablate(

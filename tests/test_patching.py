@@ -71,23 +71,26 @@ def one_by_one(
 
     for number, answer in enumerate(pair.answers):
         if metric == "logit_diff":
-            answer = answer[:2]  # the answers' first token is the same
+            answer = answer[: 2 if pair.answers[1][0] == answer[0] else 1]
         ids = [torch.tensor([[*prompt, *answer[:-1]]]) for prompt in (base, source)]
         mask = torch.ones_like(ids[0])
         adapter.forward(ids[1], mask, hooks=[(site.hook_name, keep)])
         logits = adapter.forward(ids[0], mask, hooks=[(site.hook_name, put)])[0]
         if metric == "logit_diff":
-            return float(logits[-1, pair.answers[0][1]] - logits[-1, pair.answers[1][1]])
+            told = len(answer) - 1
+            return float(logits[-1, pair.answers[0][told]] - logits[-1, pair.answers[1][told]])
         told = logits[len(base) - 1 :].log_softmax(-1)[range(len(answer)), list(answer)].sum()
         total += float(told) * (1 if number == 0 else -1)
     return total
 
 
 @pytest.mark.parametrize("mode", ["denoising", "noising"])
-@pytest.mark.parametrize("metric", ["logit_diff", "log_prob"])
+@pytest.mark.parametrize("metric", ["logit_diff", "log_prob", "first token"])
 @torch.no_grad()
 def test_equal_to_one_forward_per_site(adapter: Adapter, mode: str, metric: str) -> None:
     pair = make_pair()
+    if metric == "first token":  # the metric reads the last prompt token alone
+        pair, metric = replace(pair, answers=((31, 12), (57,))), "logit_diff"
     found = activation_patching(
         adapter, [pair], components=EVERY, layers=range(3), positions=[-15, -13, -4, -1],
         mode=mode, metric=metric,
@@ -108,6 +111,19 @@ def test_the_last_layer_and_all_positions_restore_the_clean_metric(adapter: Adap
     assert found.values[0, 1, 2] == pytest.approx(found.clean[0], abs=1e-5)
     for layer in range(3):
         assert restored(adapter, pair, layer) == pytest.approx(found.clean[0], abs=1e-5)
+
+
+def test_a_prompt_is_read_on_from_what_both_share(adapter: Adapter) -> None:
+    pair = make_pair()
+    places = [Site(1, "head", 2), Site(2, "k", 0), Site(0, "mlp_out")]
+    (runs,) = read_pair(adapter, pair, logit_diff(), places)
+    continued = (*pair.corrupt, *pair.answers[0][:1])
+    alone = read_run(adapter, continued, sites=places)
+    torch.testing.assert_close(runs.corrupt.residual, alone.residual, atol=1e-5, rtol=1e-5)
+    for name, activation in alone.points.items():
+        torch.testing.assert_close(runs.corrupt.points[name], activation, atol=1e-5, rtol=1e-5)
+    for got, expected in zip(runs.corrupt.cache.keys, alone.cache.keys, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
 def restored(adapter: Adapter, pair: PromptPair, layer: int) -> float:

@@ -264,6 +264,8 @@ def _detection(
         with knife.applied(adapter, step, "detection"):
             pooled = extract_pooled(adapter, rows, [reader.layer], pooling, 8192)[0][:, 0]
         along = (pooled.double() @ reader.direction.double()).numpy()
+        rounding = 4 * torch.finfo(adapter.dtype).eps * pooled.double().norm(dim=-1).numpy()
+        along[np.abs(along) < rounding] = 0.0  # nothing is left: sides are tied, not ranked
         crossings = stats.wins(along[0::2], along[1::2])
         found.append(stats.bootstrap_auroc(crossings, [p.scenario for p in texts], seed=seed))
     return tuple(found)

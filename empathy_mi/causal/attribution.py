@@ -104,10 +104,12 @@ def _gradients(sweep: Sweep, runs: PairRuns, steps: int) -> dict[str, Float[Tens
     """Gradient of the metric at the hook points of all sites, the mean over the steps."""
     adapter, run = sweep.adapter, runs.run(sweep.base)
     lowest = 0 if steps else min(site.layer for site in sweep.sites)
-    start = run.residual[lowest][None]
+    reads = runs.reads(sweep.base)
+    first = min(runs.pair.before, reads[0])  # before it nothing is changed
+    start = run.residual[lowest][None, first:]
     if steps:
         way = (torch.arange(steps, device=start.device) + 0.5) / steps
-        start = start + way[:, None, None] * (runs.run(sweep.source).residual[0] - start)
+        start = start + way[:, None, None] * (runs.run(sweep.source).residual[0, first:] - start)
     start = start.detach().clone().requires_grad_()
     kept: dict[str, Tensor] = {}
 
@@ -127,15 +129,17 @@ def _gradients(sweep: Sweep, runs: PairRuns, steps: int) -> dict[str, Float[Tens
         torch.ones(start.shape[:2], dtype=torch.long),
         layer=lowest,
         stop_at_layer=end,
+        cache=run.cache.upto(first) if first else None,
         hooks=[keep(name) for name in below],
-    )[:, runs.reads(sweep.base)]
+    )[:, [read - first for read in reads]]
     if layer is None:
         mask = torch.ones(residual.shape[:2], dtype=torch.long)
         residual = adapter.resume(residual, mask, layer=adapter.n_layers)
     found = torch.autograd.grad(
         reader(residual).sum(), [kept[name] for name in below], allow_unused=True
     )
-    zero = {name: torch.zeros_like(run.points[name]) for name in names}
-    return zero | {
-        name: slope.mean(0) for name, slope in zip(below, found, strict=True) if slope is not None
-    }
+    slopes = {name: torch.zeros_like(run.points[name]) for name in names}
+    for name, slope in zip(below, found, strict=True):
+        if slope is not None:
+            slopes[name][first:] = slope.mean(0)
+    return slopes

@@ -51,6 +51,7 @@ def read_run(
     *,
     sites: Iterable[Site] = (),
     hooks: Sequence[Hook] = (),
+    like: tuple[Run, int] | None = None,
 ) -> Run:
     """Read a prompt once, keeping what patches need of it.
 
@@ -59,6 +60,8 @@ def read_run(
         tokens: ids of the prompt.
         sites: whose activations to keep.
         hooks: what else to run, before anything is kept: a corruption of the embeddings.
+        like: a run of the same sites that began with the same tokens, and how many of these; they
+            are not read again.
     """
     names = dict.fromkeys(site.hook_name for site in sites)
     entering = [f"blocks.{layer}.hook_resid_pre" for layer in range(adapter.n_layers)]
@@ -71,12 +74,18 @@ def read_run(
 
         return name, read
 
-    ids = torch.tensor([list(tokens)])
+    before, shared = like or (None, 0)
+    ids = torch.tensor([list(tokens[shared:])])
     reading = [keep(name) for name in dict.fromkeys([*entering, *names])]
-    _, cache = adapter.prefill(ids, torch.ones_like(ids), hooks=[*hooks, *reading])
+    past = before.cache.upto(shared) if before is not None and shared else None
+    _, cache = adapter.prefill(ids, torch.ones_like(ids), hooks=[*hooks, *reading], cache=past)
     device = kept[entering[0]].device
     residual = torch.stack([kept[name].to(device) for name in entering])
-    return Run(residual, cache, {name: kept[name] for name in names})
+    points = {name: kept[name] for name in names}
+    if before is not None:
+        residual = torch.cat([before.residual[:, :shared], residual], 1)
+        points = {name: torch.cat([before.points[name][:shared], t]) for name, t in points.items()}
+    return Run(residual, cache, points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,16 +162,14 @@ def read_pair(
         InputError: a prompt with its continuation is longer than the context.
     """
     sites = list(sites)
-    hooks: tuple[list[Hook], ...] = ([], [] if corruption is None else [corruption])
-    return [
-        PairRuns(
-            pair,
-            metric,
-            number,
-            *(
-                read_run(adapter, (*prompt, *continuation[:-1]), sites=sites, hooks=own)
-                for prompt, own in zip((pair.clean, pair.corrupt), hooks, strict=True)
-            ),
-        )
-        for number, continuation in enumerate(metric.continuations(pair))
-    ]
+    found = []
+    for number, continuation in enumerate(metric.continuations(pair)):
+        clean, corrupt = ((*ids, *continuation[:-1]) for ids in (pair.clean, pair.corrupt))
+        run = read_run(adapter, clean, sites=sites)
+        if corruption is None:
+            shared = min(pair.before, len(corrupt) - 1)
+            other = read_run(adapter, corrupt, sites=sites, like=(run, shared))
+        else:
+            other = read_run(adapter, corrupt, sites=sites, hooks=[corruption])
+        found.append(PairRuns(pair, metric, number, run, other))
+    return found

@@ -83,8 +83,11 @@ def patched_values(
     for start, members in _batches(patched, run.length, group, batch_rows):
         start = min(start, min(reads))
         members.sort(key=lambda i: min((p.entry for p in patched[i]), default=adapter.n_layers))
-        climb = _Climb(adapter, run, [patched[i] for i in members], start, stop_at_layer)
-        at_reads = climb.top()[:, [r - start for r in reads]]
+        climb = _Climb(
+            adapter, run, [patched[i] for i in members], start, stop_at_layer,
+            last=list(reads) == [run.length - 1],
+        )  # fmt: skip
+        at_reads = climb.top() if climb.last else climb.top()[:, [r - start for r in reads]]
         if stop_at_layer is None:
             mask = torch.ones(at_reads.shape[:2], dtype=torch.long)
             at_reads = adapter.resume(at_reads, mask, layer=adapter.n_layers)
@@ -133,27 +136,37 @@ def _batches(
 
 @dataclass(frozen=True, eq=False)
 class _Climb:
-    """The rows of one batch on their way up, in the order in which they enter."""
+    """The rows of one batch on their way up, in the order in which they enter.
+
+    Attributes:
+        adapter: the model.
+        run: the unpatched run.
+        patched: the patches of each row.
+        start: the first position that is run.
+        stop_at_layer: where the residual is read; None is after the last block.
+        last: whether it is read at the last position alone.
+    """
 
     adapter: Adapter
     run: Run
     patched: Sequence[PatchedRun]
     start: int
     stop_at_layer: int | None
+    last: bool
 
     def top(self) -> Float[Tensor, "row pos d"]:
-        """The residual of all rows where the metric reads it."""
+        """The residual of all rows where the metric reads it; with `last` pos is 1."""
         end = self.adapter.n_layers if self.stop_at_layer is None else self.stop_at_layer
         entries = [min((p.entry for p in row), default=end) for row in self.patched]
         last = max(self._made, default=end)
         cache = self.run.cache.upto(self.start) if self.start else None
         base = self.run.residual[:, self.start :]
-        batch = base[0][None][:0]
+        batch = base[:0]
         layer = min(*entries, end)
         while layer < end:
             entered = sum(entry <= layer for entry in entries)
             batch = torch.cat([batch, base[layer].expand(entered - len(batch), -1, -1)])
-            batch = self._put(batch, layer, RESIDUAL)
+            batch = self._put(batch, layer, RESIDUAL, self.start)
             above = layer + 1 if layer < last else end
             batch = self.adapter.resume(
                 batch,
@@ -162,10 +175,13 @@ class _Climb:
                 stop_at_layer=above,
                 cache=cache,
                 hooks=self._hooks(layer),
+                last=self.last and above == end,
             )
             layer = above
-        batch = torch.cat([batch, base[end].expand(len(entries) - len(batch), -1, -1)])
-        return self._put(batch, end, ("resid_post",))
+        start = self.run.length - 1 if self.last else self.start
+        late = self.run.residual[end, start:].expand(len(entries) - len(batch), -1, -1)
+        batch = torch.cat([batch, late]) if len(batch) else late
+        return self._put(batch, end, ("resid_post",), start)
 
     @cached_property
     def _made(self) -> dict[int, list[tuple[int, Patch]]]:
@@ -176,10 +192,10 @@ class _Climb:
                 made[patch.entry].append((row, patch))
         return made
 
-    def _put(self, batch: Tensor, layer: int, components: Sequence[str]) -> Tensor:
+    def _put(self, batch: Tensor, layer: int, components: Sequence[str], start: int) -> Tensor:
         """The residual that enters a block, with its patches made."""
         found = [(r, p) for r, p in self._made.get(layer, ()) if p.site.component in components]
-        return write(batch, found, self.start)
+        return write(batch, found, start)
 
     def _hooks(self, layer: int) -> list[Hook]:
         """Patches of what a block computes, as hooks."""
@@ -201,7 +217,7 @@ def write(
     Args:
         tensor: [row pos width], or [row pos head width] at hook points that have heads.
         patches: each with the row that it belongs to; all of the same hook point.
-        start: the position of the first token of the tensor.
+        start: the position of the first token of the tensor; patches before it are left out.
     """
     if not patches:
         return tensor
@@ -213,11 +229,13 @@ def write(
         rows = torch.tensor([row for row, p in chosen for _ in p.positions])
         places = torch.tensor([at - start for _, p in chosen for at in p.positions])
         heads = [p.site.head for _, p in chosen for _ in p.positions]
-        index = (rows, places) if heads[0] is None else (rows, places, torch.tensor(heads))
-        value = torch.cat([p.value for _, p in chosen]).to(tensor)
+        there = places >= 0
+        axes = [rows, places] if heads[0] is None else [rows, places, torch.tensor(heads)]
+        index = tuple(axis[there] for axis in axes)
+        value = torch.cat([p.value for _, p in chosen]).to(tensor)[there]
         if not whole:
             units = [(p.direction, len(p.positions)) for _, p in chosen if p.direction is not None]
-            along = torch.cat([unit.expand(n, -1) for unit, n in units]).to(tensor)
+            along = torch.cat([unit.expand(n, -1) for unit, n in units]).to(tensor)[there]
             held = tensor[index]
             value = held + ((value - held) * along).sum(-1, keepdim=True) * along
         tensor[index] = value

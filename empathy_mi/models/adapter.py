@@ -207,6 +207,7 @@ class Adapter(Protocol):
         hooks: Sequence[Hook] = (),
         stop_at_layer: int | None = None,
         cache: Cache | None = None,
+        last: bool = False,
     ) -> Tensor:
         """Run blocks `layer` and later on the residual that enters block `layer`.
 
@@ -218,10 +219,11 @@ class Adapter(Protocol):
             stop_at_layer: Stop before this block, `layer` to `n_layers`.
             cache: Keys and values of the positions before; it is read, never changed. A cache of
                 one row serves all rows of the batch.
+            last: Only the last position is asked for, which spares work in the last block.
 
         Returns:
             Logits [batch pos vocab], or with `stop_at_layer` the residual [batch pos d] that
-            enters that block.
+            enters that block; pos is 1 with `last`.
         """
         ...
 
@@ -231,8 +233,16 @@ class Adapter(Protocol):
         mask: Int[Tensor, "batch pos"],
         *,
         hooks: Sequence[Hook] = (),
+        cache: Cache | None = None,
     ) -> tuple[Float[Tensor, "batch vocab"], Cache]:
-        """Read left-padded prompts: logits at the last position, and the cache; no gradients."""
+        """Read left-padded prompts: logits at the last position, and the cache; no gradients.
+
+        Args:
+            tokens: Token ids.
+            mask: 1 for tokens, 0 for padding.
+            hooks: What to run at which hook points.
+            cache: Of as many rows: what was read before the tokens, which then have no padding.
+        """
         ...
 
     def decode(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -137,6 +137,7 @@ class BaseAdapter(ABC):
         hooks: Sequence[Hook] = (),
         stop_at_layer: int | None = None,
         cache: Cache | None = None,
+        last: bool = False,
     ) -> Tensor:
         """Logits or a later residual from the one that enters block `layer`; see `Adapter`."""
         layer = check_layer(layer, self.n_layers, end=True)
@@ -156,9 +157,11 @@ class BaseAdapter(ABC):
         if cache is not None:
             mask = self._behind(cache, mask)
         if stop_at_layer == layer and not hooks:
-            return residual
-        with self._hooked(hooks):
-            return self._resume(residual.to(self.dtype), mask, layer, stop_at_layer, cache)
+            return residual[:, -1:] if last else residual
+        final = (self.n_layers if stop_at_layer is None else stop_at_layer) - 1
+        with self._hooked(hooks), self._last_alone(final if last and final >= layer else None):
+            found = self._resume(residual.to(self.dtype), mask, layer, stop_at_layer, cache)
+        return found[:, -1:] if last else found
 
     @torch.no_grad()
     def prefill(
@@ -167,6 +170,7 @@ class BaseAdapter(ABC):
         mask: Int[Tensor, "batch pos"],
         *,
         hooks: Sequence[Hook] = (),
+        cache: Cache | None = None,
     ) -> tuple[Float[Tensor, "batch vocab"], Cache]:
         """Logits at the last position, and the cache; see `Adapter.prefill`."""
         tokens, mask = self._checked_tokens(tokens), self._checked_mask(mask, tokens.shape)
@@ -175,8 +179,14 @@ class BaseAdapter(ABC):
                 "prefill needs left padding, and the mask ends in padding: tokenise with "
                 "padding_side='left'."
             )
+        if cache is None:
+            with self._hooked(hooks):
+                return self._prefill(tokens, mask)
+        self._check_rows(tokens, cache)
+        if not bool(mask.all()):
+            raise InputError("prefill behind a cache takes no padding: give rows of equal length.")
         with self._hooked(hooks):
-            return self._prefill(tokens, mask)
+            return self._continue(tokens, cache, torch.cat([cache.mask, mask], dim=1))
 
     @torch.no_grad()
     def decode(
@@ -191,7 +201,8 @@ class BaseAdapter(ABC):
         self._check_length(cache.length + 1)
         new = torch.ones_like(cache.mask[:, :1])
         with self._hooked(hooks):
-            return self._decode(tokens.to(self.device), cache, torch.cat([cache.mask, new], dim=1))
+            tokens = tokens.to(self.device)[:, None]
+            return self._continue(tokens, cache, torch.cat([cache.mask, new], dim=1))
 
     @torch.no_grad()
     def extend(
@@ -204,12 +215,7 @@ class BaseAdapter(ABC):
     ) -> Float[Tensor, "batch pos vocab"]:
         """Logits of right-padded continuations of a cache; see `Adapter.extend`."""
         tokens, mask = self._checked_tokens(tokens), self._checked_mask(mask, tokens.shape)
-        if tokens.shape[0] != cache.n_rows:
-            raise InputError(
-                f"tokens have shape {tuple(tokens.shape)}: expected a row for each of the "
-                f"{cache.n_rows} rows of the cache."
-            )
-        self._check_length(cache.length + tokens.shape[1])
+        self._check_rows(tokens, cache)
         if not bool(mask[:, 0].all()):
             raise InputError(
                 "extend needs right padding, and the mask begins with padding: tokenise with "
@@ -223,6 +229,32 @@ class BaseAdapter(ABC):
             return nullcontext()
         return installed(self._points, hooks, self.n_layers)
 
+    @contextmanager
+    def _last_alone(self, layer: int | None) -> Iterator[None]:
+        """Let the MLP of a block run at the last position alone.
+
+        What it adds is then broadcast over the others, whose residual is not asked for. A block
+        with hooks on its MLP runs as it is.
+        """
+        mlp = None if layer is None else getattr(self._model.blocks[layer], "mlp", None)
+        hooked = any(
+            point.fwd_hooks
+            for name, point in self._points.items()
+            if name.startswith(f"blocks.{layer}.") and "mlp" in name
+        )
+        if mlp is None or hooked:
+            yield
+            return
+
+        def cut(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (args[0][:, -1:], *args[1:])
+
+        handle = mlp.register_forward_pre_hook(cut)
+        try:
+            yield
+        finally:
+            handle.remove()
+
     def _behind(
         self, cache: Cache, mask: Int[Tensor, "batch pos"]
     ) -> Int[Tensor, "batch past_and_pos"]:
@@ -234,6 +266,15 @@ class BaseAdapter(ABC):
             )
         self._check_length(cache.length + mask.shape[1])
         return torch.cat([cache.mask.expand(len(mask), -1), mask], dim=1)
+
+    def _check_rows(self, tokens: Int[Tensor, "batch pos"], cache: Cache) -> None:
+        """Refuse tokens that cannot stand behind a cache."""
+        if tokens.shape[0] != cache.n_rows:
+            raise InputError(
+                f"tokens have shape {tuple(tokens.shape)}: expected a row for each of the "
+                f"{cache.n_rows} rows of the cache."
+            )
+        self._check_length(cache.length + tokens.shape[1])
 
     def _check_length(self, length: int) -> None:
         if length > self.n_ctx:
@@ -317,7 +358,7 @@ class BaseAdapter(ABC):
     def _prefill(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Cache]: ...
 
     @abstractmethod
-    def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]: ...
+    def _continue(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]: ...
 
     @abstractmethod
     def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor: ...

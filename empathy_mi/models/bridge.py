@@ -87,7 +87,9 @@ class BridgeAdapter(BaseAdapter):
             )
         options: dict[str, Any] = {}
         if cache is not None:
-            options = {"past_key_values": _thawed(cache, len(residual)), "use_cache": True}
+            end = self.n_layers if stop_at_layer is None else stop_at_layer
+            native = _thawed(cache, len(residual), range(layer, end))
+            options = {"past_key_values": native, "use_cache": True}
         with self._blocks_from(layer), _entering_with(self._door(layer), residual):
             if stop_at_layer is None:
                 return self._run(residual, mask, **options)
@@ -100,10 +102,10 @@ class BridgeAdapter(BaseAdapter):
         logits = self._run(tokens, mask, past_key_values=native, use_cache=True, logits_to_keep=1)
         return logits[:, -1], _frozen(native, mask)
 
-    def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
+    def _continue(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
         native = _thawed(cache)
         options = {"past_key_values": native, "use_cache": True, "logits_to_keep": 1}
-        logits = self._run(tokens[:, None], mask, **options)
+        logits = self._run(tokens, mask, **options)
         return logits[:, -1], _frozen(native, mask)
 
     def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor:
@@ -197,16 +199,23 @@ def _frozen(native: Any, mask: Tensor) -> Cache:
     return Cache(keys, tuple(layer.values for layer in native.layers), mask, pos_axis=2)
 
 
-def _thawed(cache: Cache, n_rows: int = -1) -> Any:
-    """A Hugging Face cache on the tensors of ours, one row widened to `n_rows`; no copies."""
+def _thawed(cache: Cache, n_rows: int = -1, blocks: Sequence[int] | None = None) -> Any:
+    """A Hugging Face cache on the tensors of ours; no copies.
+
+    Args:
+        cache: ours.
+        n_rows: rows to which one row is widened.
+        blocks: those that will ask for it; None is all. The first tells the length.
+    """
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
     native = DynamicCache()
-    for keys, values in zip(cache.keys, cache.values, strict=True):
+    for number, (keys, values) in enumerate(zip(cache.keys, cache.values, strict=True)):
         layer = DynamicLayer()
-        layer.lazy_initialization(keys, values)
-        layer.keys = keys.expand(n_rows, -1, -1, -1)
-        layer.values = values.expand(n_rows, -1, -1, -1)
+        if not number or blocks is None or number in blocks:
+            layer.lazy_initialization(keys, values)
+            layer.keys = keys.expand(n_rows, -1, -1, -1)
+            layer.values = values.expand(n_rows, -1, -1, -1)
         native.layers.append(layer)
     return native

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from empathy_mi.models.adapter import Cache
 from empathy_mi.models.base import BaseAdapter, sampled_ids
 from empathy_mi.models.growing import SPARE, GrowingEntry, empty_entry, same_length
+from empathy_mi.models.shared import attending_over, can_share, shared_entries
 
 
 class HookedAdapter(BaseAdapter):
@@ -69,9 +70,16 @@ class HookedAdapter(BaseAdapter):
         stop_at_layer: int | None,
         cache: Cache | None,
     ) -> Tensor:
-        native = None if cache is None else _Past(cache, *residual.shape[:2])
-        blocks = self._model.blocks[layer:stop_at_layer] if native else []
-        with _keys_rotated_once(self._model, blocks):
+        native: Any = None
+        way: AbstractContextManager[None] = nullcontext()
+        attentions = [block.attn for block in self._model.blocks[layer:stop_at_layer]]
+        if cache is not None and cache.n_rows == 1 and can_share(self._model.cfg):
+            native = shared_entries(cache, len(residual))
+            way = attending_over(native[layer:stop_at_layer], attentions)
+        elif cache is not None:
+            native = _Past(cache, *residual.shape[:2])
+            way = _keys_rotated_once(self._model, attentions)
+        with way:
             return self._model(
                 residual,
                 attention_mask=mask,
@@ -90,11 +98,11 @@ class HookedAdapter(BaseAdapter):
         )
         return self._next(tokens, mask, entries, mask[:, :0])
 
-    def _decode(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
+    def _continue(self, tokens: Tensor, cache: Cache, mask: Tensor) -> tuple[Tensor, Cache]:
         entries = cache.native
         if not same_length(entries, cache.length):
-            entries = _grown(cache, SPARE)
-        return self._next(tokens[:, None], mask[:, -1:], entries, cache.mask)
+            entries = _grown(cache, tokens.shape[1] + SPARE)
+        return self._next(tokens, mask[:, -tokens.shape[1] :], entries, cache.mask)
 
     def _extend(self, tokens: Tensor, cache: Cache, mask: Tensor) -> Tensor:
         new = tokens.shape[1]
@@ -121,7 +129,7 @@ class HookedAdapter(BaseAdapter):
         from transformer_lens import TransformerLensKeyValueCache
 
         native = TransformerLensKeyValueCache(list(entries), seen)
-        with _keys_rotated_once(self._model, self._model.blocks):
+        with _keys_rotated_once(self._model, [block.attn for block in self._model.blocks]):
             residual: Tensor = self._model(
                 tokens, attention_mask=mask, past_kv_cache=native, stop_at_layer=self.n_layers
             )
@@ -150,7 +158,7 @@ class _Past:
 
 
 @contextmanager
-def _keys_rotated_once(model: Any, blocks: Iterable[Any]) -> Iterator[None]:
+def _keys_rotated_once(model: Any, attentions: Sequence[Any]) -> Iterator[None]:
     """Let the cache hold rotated keys, so that a step rotates the new token's alone.
 
     TransformerLens caches keys before the rotary embedding and rotates all of them again at every
@@ -161,7 +169,6 @@ def _keys_rotated_once(model: Any, blocks: Iterable[Any]) -> Iterator[None]:
     if model.cfg.use_dynamic_ntk_rope or model.cfg.positional_embedding_type != "rotary":
         yield
         return
-    attentions = [block.attn for block in blocks]
     try:
         for attention in attentions:
             attention.apply_rotary = _rotating_once(attention.apply_rotary)

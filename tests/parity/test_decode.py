@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
+from empathy_mi.errors import InputError
 from empathy_mi.models import Adapter, Hook
 from tests.parity.conftest import Side
 from tests.parity.tolerance import same
@@ -100,6 +102,29 @@ def test_prefill_takes_the_last_position(side: Side, batch: tuple[Tensor, Tensor
     same(logits, side.reads(*batch).logits[:, -1])
     assert not logits.requires_grad
     assert torch.equal(cache.mask, batch[1])
+
+
+def test_prefill_behind_a_cache(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    """What was read once is read on, with hooks at the new positions; the cache stays usable."""
+    tokens, mask = batch
+    _, cache = side.adapter.prefill(tokens[:, :30], mask[:, :30])
+    shapes: list[int] = []
+    hook = ("blocks.1.hook_resid_post", lambda tensor, hook: shapes.append(tensor.shape[1]))
+    for cut in (30, 29):
+        logits, longer = side.adapter.prefill(
+            tokens[:, cut:], mask[:, cut:], hooks=[hook], cache=cache.upto(cut)
+        )
+        same(logits, side.reads(tokens, mask).logits[:, -1])
+        _, whole = side.adapter.prefill(tokens, mask)
+        next_one, next_two = (side.adapter.decode(tokens[:, 5], c)[0] for c in (longer, whole))
+        same(next_one, next_two)
+        assert torch.equal(longer.mask, mask)
+    assert shapes == [10, 11]
+    padded = torch.tensor([[0, 1]] * 3)
+    with pytest.raises(InputError, match="takes no padding: give rows of equal length"):
+        side.adapter.prefill(tokens[:, :2], padded, cache=cache)
+    with pytest.raises(InputError, match="expected a row for each of the 3 rows of the cache"):
+        side.adapter.prefill(tokens[:1, 30:], mask[:1, 30:], cache=cache)
 
 
 def test_a_cache_can_be_continued_in_two_ways(side: Side, batch: tuple[Tensor, Tensor]) -> None:

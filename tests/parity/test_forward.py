@@ -210,6 +210,56 @@ def test_resume_behind_a_cache(side: Side, batch: tuple[Tensor, Tensor], cut: in
     assert torch.equal(cache.values[1], before[1])
 
 
+@pytest.mark.parametrize("pattern", ["blocks.1.attn.hook_pattern", "blocks.1.attn.hook_z"])
+def test_hooks_over_a_shared_prefix(side: Side, batch: tuple[Tensor, Tensor], pattern: str) -> None:
+    """Hook points of attention see what they see when the whole prompt is read."""
+    tokens, mask = batch[0][:1], batch[1][:1]
+    _, cache = side.adapter.prefill(tokens, mask)
+    seen: list[Tensor] = []
+    hooks = [(pattern, lambda tensor, hook: seen.append(tensor.clone()))]
+    with torch.no_grad():
+        entering = side.adapter.forward(tokens, mask, stop_at_layer=1)
+        side.adapter.forward(tokens, mask, hooks=hooks)
+        side.adapter.resume(
+            entering[:, 30:].expand(2, -1, -1), mask[:, 30:].expand(2, -1), layer=1,
+            stop_at_layer=2, cache=cache.upto(30), hooks=hooks,
+        )  # fmt: skip
+    whole, part = seen
+    expected = whole[:, :, 30:] if "pattern" in pattern else whole[:, 30:]
+    same(part, expected.expand(2, *expected.shape[1:]))
+
+
+@pytest.mark.parametrize("cut", [0, 30])
+@pytest.mark.parametrize("stop", [2, N_LAYERS, None])
+def test_the_last_position_alone(
+    side: Side, batch: tuple[Tensor, Tensor], cut: int, stop: int | None
+) -> None:
+    tokens, mask = batch
+    rows = (tokens, mask) if not cut else (tokens[:1], mask[:1])
+    _, cache = side.adapter.prefill(*rows)
+    past = cache.upto(cut) if cut else None
+    with torch.no_grad():
+        entering = side.adapter.forward(*rows, stop_at_layer=1)[:, cut:]
+        given = (entering, rows[1][:, cut:])
+        options = {"layer": 1, "stop_at_layer": stop, "cache": past}
+        got = side.adapter.resume(*given, **options, last=True)
+        same(got, side.adapter.resume(*given, **options)[:, -1:])
+        entered = side.adapter.resume(*given, layer=1, stop_at_layer=1, last=True)
+    assert torch.equal(entered, entering[:, -1:])
+
+
+def test_hooks_on_the_last_mlp_see_every_position(side: Side, batch: tuple[Tensor, Tensor]) -> None:
+    seen: list[int] = []
+    hook = ("blocks.2.hook_mlp_out", lambda tensor, hook: seen.append(tensor.shape[1]))
+    with torch.no_grad():
+        entering = side.adapter.forward(*batch, stop_at_layer=2)
+        side.adapter.resume(entering, batch[1], layer=2, hooks=[hook], last=True)
+        side.adapter.model.add_hook(*hook)
+        side.adapter.resume(entering, batch[1], layer=2, last=True)
+        side.adapter.model.reset_hooks()
+    assert seen == [40, 40]
+
+
 def test_resume_refuses_a_stop_below_its_start(side: Side, batch: tuple[Tensor, Tensor]) -> None:
     residual = side.adapter.forward(*batch, stop_at_layer=1)
     with pytest.raises(InputError, match="cannot stop before block 1 having entered at block 2"):
