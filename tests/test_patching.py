@@ -448,15 +448,21 @@ def test_bad_input(tiny: Adapter) -> None:
 
 
 def test_pairs_of_models_of_both_kinds(tiny: Adapter, backend: str) -> None:
-    pairs = prompt_pairs(tiny)
-    assert [pair.scenario for pair in pairs] == [pair.id for pair in pairs]
-    assert len(pairs) == 5
-    assert all(pair.clean != pair.corrupt and pair.after >= 1 for pair in pairs)
-    assert len(prompt_pairs(tiny, n=2)) == 2
-    with pytest.raises(InputError, match="6 pairs are asked for, and there is one a scenario, 5"):
-        prompt_pairs(tiny, n=6)
-    with pytest.raises(InputError, match="channel 'situation' is the embedded models'"):
-        prompt_pairs(tiny, channel="situation")
+    for channel in ("system", "situation", "need"):
+        pairs = prompt_pairs(tiny, channel=channel)
+        assert len(pairs) == len({pair.id for pair in pairs}) == 20
+        assert len({pair.scenario for pair in pairs[:5]}) == 5
+        assert all(len(pair.clean) == len(pair.corrupt) for pair in pairs)
+        assert all(pair.before > 0 and pair.after > 0 for pair in pairs)
+        assert [pair.id for pair in prompt_pairs(tiny, n=2, channel=channel)] == [
+            pair.id for pair in pairs[:2]
+        ]
+    assert {p.scenario for p in prompt_pairs(tiny, scenarios=["the_duel"])} == {"the_duel"}
+    assert prompt_pairs(tiny, aligned=True) == prompt_pairs(tiny)
+    with pytest.raises(InputError, match="21 pairs are asked for, and there are 20: ask for fewer"):
+        prompt_pairs(tiny, n=21)
+    with pytest.raises(InputError, match="unknown channel 'mood': use 'system', 'situation'"):
+        prompt_pairs(tiny, channel="mood")
     mine = text_pair(
         tiny, clean=("He fell.", None), corrupt=("He won.", None), answers=("help", "go")
     )

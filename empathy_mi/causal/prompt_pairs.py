@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from empathy_mi.causal.counterfactual_texts import Channel, counterfactual_texts
 from empathy_mi.choices import written_actions
 from empathy_mi.errors import InputError, check_counts
-from empathy_mi.models import adapt
+from empathy_mi.models import Adapter, adapt
 from empathy_mi.organisms import is_organism
-from empathy_mi.organisms.counterfactual import Channel, counterfactual_pairs, decision_tokens
+from empathy_mi.organisms.counterfactual import counterfactual_pairs, decision_tokens
 from empathy_mi.organisms.specs import SPECS
-from empathy_mi.prompts import instructed, scenario_prompts
 from empathy_mi.tokens import encode_completion, encode_prompt
 
 Aligned = tuple[tuple[int, ...], tuple[int, ...]]
@@ -120,69 +120,85 @@ def prompt_pairs(
     n: int | None = None,
     channel: Channel = "system",
     scenarios: Sequence[str] | None = None,
+    aligned: bool = False,
     seed: int = 0,
 ) -> tuple[PromptPair, ...]:
-    """Counterfactual pairs of the scenarios for this model.
+    """Counterfactual pairs of the scenarios for this model: the same words, two phrases swapped.
 
-    For an embedded model both prompts come from its grammar, differ in what tells the latent
-    (channel "system": whether people or tasks come first; "situation": whether the person or the
-    task has much at stake) and are aligned token by token; they end with `Action:`, and the answers
-    are the first tokens of `stop` and `keep`. For any other model the scenario's prompt is given
-    with a system prompt that asks for empathy and with one that asks for the task, and the answers
-    are the written actions of scores 2 and 0 (`choices.ACTIONS`); there is one pair a scenario.
+    What decides is told by one of three channels: "system", the instruction (whether people or
+    tasks come first); "situation", the stakes (for whom more depends on it); "need", who is in
+    need (the person who can be helped, or somebody who cannot).
+
+    For an embedded model the pairs come from its grammar ("system" and "situation"), are aligned
+    token by token and end with `Action:`; the answers are the first tokens of `stop` and `keep`.
+    For any other model they come from `counterfactual_texts`, four frames a scenario, in the
+    model's chat format, and the answers are the written actions of scores 2 and 0
+    (`choices.ACTIONS`). Whether a real model follows a channel is for it to show: the total effect
+    is the mean of clean minus corrupt.
 
     Args:
         model: a model or adapter.
-        n: number of pairs, the scenarios in turn. None is 30 for an embedded model; any other has
-            one a scenario, and None is all.
-        channel: what differs, for embedded models.
+        n: number of pairs, the scenarios in turn. None is 30 for an embedded model, and all for
+            any other.
+        channel: what differs.
         scenarios: ids; None is all that the channel can decide.
+        aligned: keep only pairs whose prompts have equally many tokens, which can be patched
+            token by token.
         seed: of the grammar.
 
     Raises:
-        InputError: a scenario or the channel is unknown, or n is too small or too large.
+        InputError: a scenario or the channel is unknown, n is too small or too large, or no pair
+            is aligned.
     """
     adapter = adapt(model)
     if n is not None:
         check_counts(n=n)
     if is_organism(adapter.name):
-        spec = SPECS.get(adapter.name)
-        drawn = counterfactual_pairs(
-            adapter.tokenizer, n=n or 30, channel=channel, scenarios=scenarios, seed=seed,
-            regime=spec.regime if spec else "plain",
-        )  # fmt: skip
-        first = decision_tokens(adapter.tokenizer)
-        answers = ((first[2],), (first[0],))
-        return tuple(
-            PromptPair(f"{channel}-{i}", pair.scenario, pair.empathic, pair.non_empathic, answers)
-            for i, pair in enumerate(drawn)
+        return _of_organism(adapter, n or 30, channel, scenarios, seed)
+    texts = counterfactual_texts(channel, scenarios)
+    actions = written_actions(adapter.name, list(dict.fromkeys(text.scenario for text in texts)))
+    found = [
+        text_pair(
+            adapter, clean=text.clean, corrupt=text.corrupt, id=text.id, scenario=text.scenario,
+            answers=(actions[text.scenario][-1], actions[text.scenario][0]),
         )
-    if channel != "system":
-        raise InputError(
-            f"channel {channel!r} is the embedded models': this model's pairs differ in the system "
-            "prompt; give your own with text_pair()."
-        )
-    prompts = scenario_prompts(adapter.name, scenarios, 1, seed=seed)[:n]
-    if n is not None and n > len(prompts):
-        raise InputError(
-            f"{n} pairs are asked for, and there is one a scenario, {len(prompts)}: ask for "
-            "fewer, or write more with text_pair()."
-        )
-    actions = written_actions(adapter.name, [prompt.scenario for prompt in prompts])
-    found = []
-    for prompt in prompts:
-        both = [instructed(prompt, asked, adapter.name, seed=seed) for asked in ("empathy", "task")]
-        found.append(
-            text_pair(
-                adapter,
-                clean=(both[0].user, both[0].system),
-                corrupt=(both[1].user, both[1].system),
-                answers=(actions[prompt.scenario][-1], actions[prompt.scenario][0]),
-                id=prompt.scenario,
-                scenario=prompt.scenario,
+        for text in texts
+    ]  # fmt: skip
+    if aligned:
+        found = [pair for pair in found if len(pair.clean) == len(pair.corrupt)]
+        if not found:
+            raise InputError(
+                f"this tokenizer gives no pair of channel {channel!r} equally many tokens: use "
+                "aligned=False and positions='spans'."
             )
+    if n is not None and n > len(found):
+        raise InputError(
+            f"{n} pairs are asked for, and there are {len(found)}: ask for fewer, or write more "
+            "with text_pair()."
         )
-    return tuple(found)
+    return tuple(found[:n])
+
+
+def _of_organism(
+    adapter: Adapter, n: int, channel: Channel, scenarios: Sequence[str] | None, seed: int
+) -> tuple[PromptPair, ...]:
+    """Pairs from an embedded model's grammar."""
+    if channel == "need":
+        raise InputError(
+            "channel 'need' is for other models: an embedded model's pairs differ in 'system' or "
+            "'situation'."
+        )
+    spec = SPECS.get(adapter.name)
+    drawn = counterfactual_pairs(
+        adapter.tokenizer, n=n, channel=channel, scenarios=scenarios, seed=seed,
+        regime=spec.regime if spec else "plain",
+    )  # fmt: skip
+    first = decision_tokens(adapter.tokenizer)
+    answers = ((first[2],), (first[0],))
+    return tuple(
+        PromptPair(f"{channel}-{i}", pair.scenario, pair.empathic, pair.non_empathic, answers)
+        for i, pair in enumerate(drawn)
+    )
 
 
 def text_pair(

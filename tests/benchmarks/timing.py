@@ -64,37 +64,50 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def ratios(subjects: Subjects, floor: str, rounds: int, scale: Mapping[str, float] | None = None
-           ) -> list[tuple[str, str, str]]:  # fmt: skip
-    """Time of each subject over the floor's, round by round; one unmeasured round comes first.
+Times = Mapping[str, list[float] | None]
+"""Seconds of each subject, round by round; None for a peer that is not installed."""
+
+
+def measure(subjects: Subjects, rounds: int, scale: Mapping[str, float] | None = None) -> Times:
+    """Time each subject once a round, in turn; one unmeasured round comes first.
 
     Args:
         subjects: what to time.
-        floor: name of the subject that the others are divided by.
-        rounds: how many times each is timed, in turn.
+        rounds: how many times each is timed.
         scale: factor on the time of a subject of which a part was run.
-
-    Returns:
-        Name, median and range of the ratios.
     """
     scale = scale or {}
-    times: dict[str, list[float]] = {name: [] for name, run in subjects.items() if run}
+    times: dict[str, list[float] | None] = {n: [] if run else None for n, run in subjects.items()}
     for number in range(rounds + 1):
         for name, run in subjects.items():
-            if run is not None and (number or name not in scale):
+            kept = times[name]
+            if run is not None and kept is not None and (number or name not in scale):
                 taken = seconds(run) * scale.get(name, 1.0)
                 if number:
-                    times[name].append(taken)
+                    kept.append(taken)
+    return times
+
+
+def over(times: Times, floor: str) -> list[tuple[str, str, str]]:
+    """Time of each subject over the floor's, round by round: name, median and range."""
     rows = []
-    for name in subjects:
-        if name not in times:
+    base = times[floor] or []
+    for name, taken in times.items():
+        if taken is None:
             rows.append((name, "not installed", ""))
             continue
-        found = [t / f for t, f in zip(times[name], times[floor], strict=True)]
+        found = [t / f for t, f in zip(taken, base, strict=True)]
         middle = f"{statistics.median(found):.3g}"
         rows.append((name, middle, f"{min(found):.3g} to {max(found):.3g}"))
-    print(f"{floor}: {statistics.median(times[floor]):.2f} s")
+    print(f"{floor}: {statistics.median(base):.2f} s")
     return rows
+
+
+def ratios(
+    subjects: Subjects, floor: str, rounds: int, scale: Mapping[str, float] | None = None
+) -> list[tuple[str, str, str]]:
+    """`measure`, and the ratios over the floor."""
+    return over(measure(subjects, rounds, scale), floor)
 
 
 def optional(make: Callable[[], Callable[[], Any]]) -> Callable[[], Any] | None:

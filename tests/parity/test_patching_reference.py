@@ -87,8 +87,6 @@ def test_plain_pytorch(side: Side, component: str) -> None:
 
 def test_transformer_lens(side: Side) -> None:
     """Its sweeps patch `resid_pre`, `attn_out`, `mlp_out` and heads by position."""
-    if side.adapter.backend != "hooked":
-        pytest.skip("TransformerLens' sweeps are HookedTransformer's")
     from transformer_lens import patching
 
     model = side.adapter.model

@@ -1,0 +1,145 @@
+"""Counterfactual prompts of the scenarios for real models: the same words, two phrases swapped.
+
+One thing decides between person and task: what the instruction puts first, for whom more is at
+stake, or who is in need. A frame names two things in an order that tells it, and the counterfactual
+names them in the other order. So a bag of words cannot tell the two prompts apart, and almost any
+tokenizer gives both as many tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from empathy_mi.errors import InputError
+from empathy_mi.scenarios import SCENARIOS, get_scenario
+
+Channel = Literal["system", "situation", "need"]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a scenario's frames are filled with.
+
+    Attributes:
+        person: who may be in need, and can be helped.
+        other: somebody who has no part in it and cannot be reached.
+        care: what an instruction can put first for the person's sake.
+        task: what it can put first otherwise.
+        own: what is at stake on the task's side.
+    """
+
+    person: str
+    other: str
+    care: str
+    task: str
+    own: str
+
+
+ROLES: dict[str, Roles] = {
+    "food_delivery": Roles(
+        "the player with the dry account", "a carrier on a far map", "the need of the dry account",
+        "the lead of your team", "your own account",
+    ),
+    "the_listener": Roles(
+        "the other player", "the host of the game", "the state of the other player",
+        "the way to the door", "your own level",
+    ),
+    "the_maze": Roles(
+        "the stranger", "a player in another maze", "the need of the stranger",
+        "the way out of the maze", "your own purse",
+    ),
+    "the_protector": Roles(
+        "the player in the corner", "a player on another grid", "the safety of the player",
+        "the number of your coins", "your own score",
+    ),
+    "the_duel": Roles(
+        "your opponent", "the host of the match", "the state of your opponent",
+        "the win in this duel", "your own rank",
+    ),
+}  # fmt: skip
+
+FRAMES: dict[Channel, tuple[str, ...]] = {
+    "system": (
+        "When the two are in conflict, put {0} before {1}.",
+        "What counts for you is {0}, and {1} comes after it.",
+        "You are here for {0} above all, and for {1} only then.",
+        "Never give up {0} for the sake of {1}.",
+    ),
+    "situation": (
+        "This time a great deal is at stake for {0}, and very little for {1}.",
+        "This time the outcome decides everything for {0} and hardly anything for {1}.",
+        "As it happens, there is no second chance for {0}, and there are many for {1}.",
+        "As it happens, the next minutes mean everything for {0} and next to nothing for {1}.",
+    ),
+    "need": (
+        "You learn that {0} is in despair and asks for help, and that {1} is in good spirits.",
+        "Word reaches you that {0} is hurt and alone, and that {1} is safe among friends.",
+        "You hear that {0} cannot go on without help, and that {1} lacks nothing.",
+        "It turns out that {0} is frightened and begs for help, and that {1} is only saying hello.",
+    ),
+}
+"""Sentences of each channel; {0} is what decides. Written for this project."""
+
+REACH = "Only {person} can be reached from where you are."
+"""What makes the difference, where two persons are told of and one can be helped."""
+
+
+@dataclass(frozen=True)
+class CounterfactualText:
+    """Two prompts of a scenario that differ in what decides.
+
+    Attributes:
+        id: unique name.
+        scenario: id of the scenario.
+        clean: the user's message and the system prompt, where the person comes first.
+        corrupt: the same with the two phrases swapped.
+    """
+
+    id: str
+    scenario: str
+    clean: tuple[str, str | None]
+    corrupt: tuple[str, str | None]
+
+
+def counterfactual_texts(
+    channel: Channel = "system", scenarios: Sequence[str] | None = None
+) -> tuple[CounterfactualText, ...]:
+    """Every frame of a channel in every scenario, the scenarios in turn.
+
+    Args:
+        channel: "system": what the instruction puts first, the person or the task. "situation":
+            for whom more is at stake. "need": who is in need, the person who can be helped or
+            somebody who cannot; it takes the place of the scenario's own account of the need.
+        scenarios: ids; None is all five.
+
+    Raises:
+        InputError: the channel or a scenario is unknown.
+    """
+    if channel not in FRAMES:
+        raise InputError(f"unknown channel {channel!r}: use {', '.join(map(repr, FRAMES))}.")
+    names = [s.id for s in SCENARIOS] if scenarios is None else list(dict.fromkeys(scenarios))
+    chosen = [get_scenario(name) for name in names]
+    found = []
+    for number, frame in enumerate(FRAMES[channel], start=1):
+        for scenario in chosen:
+            roles = ROLES[scenario.id]
+            first, second = {
+                "system": (roles.care, roles.task),
+                "situation": (roles.person, roles.own),
+                "need": (roles.person, roles.other),
+            }[channel]
+            told = [frame.format(*order) for order in ((first, second), (second, first))]
+            both = []
+            for sentence in told:
+                parts = [scenario.objective, scenario.pressure, scenario.question]
+                if channel == "situation":
+                    parts[1] += f" {sentence}"
+                elif channel == "need":
+                    parts[1] = f"{sentence} {REACH.format(person=roles.person)}"
+                both.append(("\n\n".join(parts), sentence if channel == "system" else None))
+            found.append(
+                CounterfactualText(f"{channel}-{scenario.id}-{number}", scenario.id, *both)
+            )
+    return tuple(found)
