@@ -85,18 +85,21 @@ def attribution_patching(
 
 
 def _measure(sweep: Sweep, number: int, steps: int) -> Measured:
-    adapter, cells = sweep.adapter, sweep.cells(number)
-    estimates, clean, corrupt = np.zeros(len(cells)), 0.0, 0.0
+    adapter, groups = sweep.adapter, sweep.spots(number)
+    to, of = ([at for group in groups for at in group[side]] for side in (0, 1))
+    sizes = [len(group[0]) for group in groups]
+    estimates, clean, corrupt = np.zeros((len(sweep.sites), len(groups))), 0.0, 0.0
     for runs in read_pair(adapter, sweep.pairs[number], sweep.metric, sweep.sites):
         base, source = runs.run(sweep.base), runs.run(sweep.source)
         slopes = _gradients(sweep, runs, steps)
-        for c, (site, (to, of)) in enumerate(cells):
+        for row, site in enumerate(sweep.sites):
             change = source.at(site, of) - base.at(site, to)
-            slope = site.read(slopes[site.hook_name])[list(to)]
-            estimates[c] += float((change.float() * slope.float()).sum())
+            slope = site.read(slopes[site.hook_name])[to]
+            by_position = (change.float() * slope.float()).sum(-1)
+            estimates[row] += [float(part.sum()) for part in by_position.split(sizes)]
         clean += runs.value(adapter, "clean")
         corrupt += runs.value(adapter, "corrupt")
-    return clean, corrupt, estimates + (corrupt if sweep.base == "corrupt" else clean)
+    return clean, corrupt, estimates.ravel() + (corrupt if sweep.base == "corrupt" else clean)
 
 
 @torch.enable_grad()

@@ -72,13 +72,17 @@ class Sweep:
         return tuple(names)
 
     def cells(self, number: int) -> list[Cell]:
-        """The sites and positions of a pair: those of the base run first, then of the source."""
+        """Every site with every group of positions of a pair, as `spots` gives them."""
+        return [(site, both) for site in self.sites for both in self.spots(number)]
+
+    def spots(self, number: int) -> list[Aligned]:
+        """The groups of positions of a pair: those of the base run first, then of the source."""
         groups = list(self.groups[number].values())
         if self.corruption is not None:  # both runs read the clean prompt
             groups = [(clean, clean) for _, clean in groups]
         if self.base == "clean":
             groups = [(clean, corrupt) for corrupt, clean in groups]
-        return [(site, both) for site in self.sites for both in groups]
+        return groups
 
     def draws(self, number: int) -> Iterator[list[PairRuns]]:
         """The runs of a pair: once, or once for each draw of the corruption."""
