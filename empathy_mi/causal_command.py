@@ -26,6 +26,10 @@ def add_commands(commands: Any) -> None:
             "--components", help="resid_post, attn_out, mlp_out, head, q, k, v; by commas"
         )
         parser.add_argument("--pairs", type=int, help="pairs of prompts")
+        parser.add_argument(
+            "--channel", default="system", help="what decides in the prompts: system (the "
+            "instruction), situation (the stakes), need (default: system)",
+        )  # fmt: skip
         parser.add_argument("--metric", default="logit_diff", help="logit_diff, log_prob or kl")
         parser.add_argument("--out", default="out", help="folder of table, figure and kept pairs")
         parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
@@ -43,6 +47,9 @@ def add_commands(commands: Any) -> None:
         if action == "ablate":
             parser.add_argument("--how", default="mean", help="zero, mean, resample, directional")
             parser.add_argument("--cumulative", action="store_true", help="one after the other")
+            parser.add_argument("--reader", help="probe whose AUROC on held-out pairs is told")
+            parser.add_argument("--neutral", type=int, default=0, help="neutral texts whose loss "
+                                "is told")  # fmt: skip
         parser.set_defaults(run=run, action=action)
 
 
@@ -59,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
 
     layers = parse_layers(options.layers) if options.layers else None
     model = load_model(options.model)
-    pairs = prompt_pairs(model, n=options.pairs, seed=options.seed)
+    pairs = prompt_pairs(model, n=options.pairs, channel=options.channel, seed=options.seed)
     shared: dict[str, Any] = {"layers": layers, "metric": options.metric, "seed": options.seed}
     if options.components:
         shared["components"] = options.components.split(",")
@@ -72,9 +79,8 @@ def run(options: argparse.Namespace) -> None:
     strongest = table[order].abs().sort_values(ascending=False, kind="stable").index[:12]
     print(table.loc[sorted(strongest)].to_string(index=False, float_format="%.3f"))
     print(f"\n{len(pairs)} pairs; table: {path}")
-    if figure is not None:
-        html = figure.to_html(include_plotlyjs=True, full_html=True)
-        print(f"figure: {write_text(folder / f'{options.action}.html', html)}")
+    html = figure.to_html(include_plotlyjs=True, full_html=True)
+    print(f"figure: {write_text(folder / f'{options.action}.html', html)}")
 
 
 def _patch(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
@@ -93,7 +99,7 @@ def _mediate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[s
     from empathy_mi.causal.mediation import causal_mediation
     from empathy_mi.viz.causal import mediation_by_layer
 
-    probe = _probe(options)
+    probe = _probe(options.probe)
     if probe is not None and "components" in shared:
         raise InputError("--components and --probe are given: a probe's site is its hook point.")
     found = causal_mediation(
@@ -101,20 +107,29 @@ def _mediate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[s
         out=Path(options.out) / "mediated", **shared,
     )  # fmt: skip
     table = found.table()
-    return table, mediation_by_layer(table) if probe is not None else None
+    return table, mediation_by_layer(table)
 
 
 def _ablate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
     from empathy_mi.causal.ablation import ablate
+    from empathy_mi.models import adapt
+    from empathy_mi.neutral import neutral_texts
+    from empathy_mi.study_stages import study_pairs
+    from empathy_mi.viz.causal import ablation_left
 
+    reader = _probe(options.reader)
     found = ablate(
-        model, pairs, how=options.how, probe=_probe(options), cumulative=options.cumulative,
-        controls=options.controls, **shared,
+        model, pairs, how=options.how, probe=_probe(options.probe), cumulative=options.cumulative,
+        texts=None if reader is None else study_pairs(adapt(model).name).test, reader=reader,
+        neutral=neutral_texts(model, n=options.neutral, seed=options.seed)
+        if options.neutral else (),
+        controls=options.controls, out=Path(options.out) / "ablated", **shared,
     )  # fmt: skip
-    return found.table(), None
+    table = found.table()
+    return table, ablation_left(table)
 
 
-def _probe(options: argparse.Namespace) -> Any:
+def _probe(folder: str | None) -> Any:
     from empathy_mi.probes import Probe
 
-    return None if options.probe is None else Probe.from_pretrained(options.probe)
+    return None if folder is None else Probe.from_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         more["value_low"] > 0,
         f"Spearman {_value(rubric)} against {_value(keywords)}: difference {_value(more)}.",
     )
+    yield from _causes(study, model, layer)
     for dose in study.doses(model):
         probe, random = (study.contrast(model, dose.layer, name) for name in ("probe", "random"))
         where = f"layer {dose.layer}"
@@ -129,9 +131,44 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         )
 
 
+def _causes(study: StudyResult, model: str, layer: int) -> Iterator[Claim]:
+    """What is claimed of patching, mediation and ablation."""
+    causal = study.records[model]["causal"]
+    mediation, ablation = (
+        [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]
+        for rows in (causal["mediation"], causal["ablation"])
+    )
+    through = next(row for row in mediation if row["layer"] == layer)
+    yield Claim(
+        model,
+        "More of the decision runs through its direction than through random ones.",
+        through["share_low"] > through["random_high"] and through["p_random"] <= 0.05,
+        f"Share of the total effect {_ends(through, 'share')}, random directions "
+        f"[{through['random_low']:.3f}, {through['random_high']:.3f}] (N = {through['n']} pairs).",
+    )
+    gone = next(row for row in ablation if row["how"] == "directional")
+    heads = [row for row in ablation if row["how"] == "mean"][-1]
+    for row, what, others in (
+        (gone, "Without its direction", "random directions"),
+        (heads, f"Without the {heads['sites']} strongest heads of other prompts",
+         "as many heads drawn at random"),
+    ):  # fmt: skip
+        yield Claim(
+            model,
+            f"{what} less of the decision is left than without {others}.",
+            row["left_high"] < row["random_low"] and row["p_random"] <= 0.05,
+            f"Left {_ends(row, 'left')}, without {others} [{row['random_low']:.3f}, "
+            f"{row['random_high']:.3f}] (N = {row['n']} pairs).",
+        )
+
+
+def _ends(row: dict[str, Any], name: str) -> str:
+    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+
+
 def _value(row: dict[str, Any]) -> str:
-    return f"{row['value']:.3f} [{row['value_low']:.3f}, {row['value_high']:.3f}]"
+    return _ends(row, "value")
 
 
 def _auroc(row: dict[str, Any]) -> str:
-    return f"AUROC {row['auroc']:.3f} [{row['auroc_low']:.3f}, {row['auroc_high']:.3f}]"
+    return f"AUROC {_ends(row, 'auroc')}"

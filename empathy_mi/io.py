@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,29 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
             f"{path} is not a whole safetensors file of empathy-mi ({error}): it may be "
             "truncated; delete it and make it again."
         ) from error
+
+
+def kept_tensors(
+    folder: str | Path | None, key: str, make: Callable[[], Mapping[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
+    """Tensors that were kept under a key, or made and kept now.
+
+    Args:
+        folder: where they lie; None keeps nothing.
+        key: names what they depend on.
+        make: gives them; called if there is no whole file.
+    """
+    if folder is None:
+        return dict(make())
+    path = Path(folder) / f"{key}.safetensors"
+    if path.is_file():
+        try:
+            return read_tensors(path)[0]
+        except InputError:
+            path.unlink()  # cut off: made again
+    made = dict(make())
+    write_tensors(path, made, {"key": key})
+    return made
 
 
 def digest(*parts: Any) -> str:

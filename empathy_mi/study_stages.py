@@ -8,15 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from empathy_mi.activations import Activations, extract_activations
 from empathy_mi.answers import Answers, load_answers
 from empathy_mi.behavior import behavior_correlation
-from empathy_mi.causal.ablation import ablate
-from empathy_mi.causal.mediation import causal_mediation
-from empathy_mi.causal.patching import activation_patching
-from empathy_mi.causal.prompt_pairs import prompt_pairs
 from empathy_mi.comparators import compare, fit_comparators
 from empathy_mi.concentration import concentration, massive_activations
 from empathy_mi.controls import shuffled_vectors
@@ -35,6 +29,7 @@ from empathy_mi.probes import ProbeSet, fit_probes
 from empathy_mi.side_effect_measures import side_effects
 from empathy_mi.splits import split_detection
 from empathy_mi.stability import direction_stability, learning_curve
+from empathy_mi.study_causal import causes
 from empathy_mi.study_config import StudyConfig
 
 Record = dict[str, Any]
@@ -53,8 +48,6 @@ class Stage:
 
 NEUTRAL = 20
 """Neutral texts on which a study measures side effects."""
-MEDIATORS = 19
-"""Random directions beside the probe's in mediation and ablation: the least p is 1 in 20."""
 
 
 def stages_of(
@@ -165,28 +158,10 @@ def stages_of(
     def causal(record: Record) -> dict[str, Any]:
         selected = record["detection"]["selected"]
         chosen = sorted({*layers[:: config.patched_every], layers[-1], selected})
-        prompts = prompt_pairs(adapter, n=config.patched if embedded else None, seed=config.seed)
-        through = causal_mediation(
-            adapter,
-            prompts,
-            {layer: probes()[layer] for layer in chosen},
-            positions="last",
-            controls=MEDIATORS,
-            seed=config.seed,
+        found = causes(
+            adapter, probes(), pairs.test, selected=selected, layers=chosen, config=config
         )
-        patched = activation_patching(adapter, prompts, layers=chosen, seed=config.seed)
-        heads = activation_patching(
-            adapter, prompts, components="head", layers=chosen, positions="last", seed=config.seed
-        )
-        gone = ablate(
-            adapter, prompts, how="directional", probe=probes()[selected], controls=MEDIATORS,
-            seed=config.seed,
-        )  # fmt: skip
-        return {
-            "mediation": as_rows(through.table()),
-            "patching": as_rows(pd.concat([patched.table(), heads.table()], ignore_index=True)),
-            "ablation": as_rows(gone.table()),
-        }
+        return {name: as_rows(table) for name, table in found.items()}
 
     def steering(place: int) -> Callable[[Record], Any]:
         def run(record: Record) -> Any:

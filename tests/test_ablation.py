@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from empathy_mi import stats
 from empathy_mi.activations import extract_activations
 from empathy_mi.causal.ablation import ablate
 from empathy_mi.causal.ablation_results import AblationResult
-from empathy_mi.causal.sites import Site
+from empathy_mi.causal.sites import Site, sites
 from empathy_mi.errors import InputError
 from empathy_mi.models import Adapter, adapt, load_model
 from empathy_mi.models.loading import has_hooked
@@ -163,6 +164,77 @@ def test_on_detection_and_neutral_text(backend: str) -> None:
     torch.testing.assert_close(again.test.empathic, acts.test.empathic)  # nothing stayed behind
 
 
+def test_controls_of_strongest_heads_are_drawn_from_all(adapter: Adapter) -> None:
+    strongest = [Site(1, "head", 2), Site(0, "head", 1)]
+    every = sites(adapter, "head", layers=[0, 1, 2])
+    options = {"how": "zero", "cumulative": True, "controls": 6, "seed": 3}
+    found = ablate(adapter, PAIRS, sites=strongest, others=every, **options)
+    assert found.steps == (("L1.head.2",), ("L1.head.2", "L0.head.1"))
+    assert found.random is not None
+    assert found.random.shape == (6, len(PAIRS), 2, 2)
+    for draw in range(6):
+        order = stats.generator(3, "random order", draw).permutation(len(every))[:2]
+        expected = by_hand(adapter, [zeros(every[i]) for i in order])
+        np.testing.assert_allclose(found.random[draw][:, 1], expected, atol=1e-5)
+    alone = ablate(adapter, PAIRS, sites=strongest, **options)
+    np.testing.assert_allclose(alone.ablated, found.ablated, atol=1e-6)
+    for row in alone.random:  # the same two heads in either order end in the same place
+        np.testing.assert_allclose(row[:, 1], alone.ablated[:, 1], atol=1e-5)
+
+
+def test_an_interrupted_ablation_goes_on(
+    adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"layers": [1], "how": "resample", "cumulative": True, "controls": 2}
+    whole = ablate(adapter, PAIRS, **options)
+    resume, calls = type(adapter).resume, 0
+
+    def counted(*args: object, **named: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            raise KeyboardInterrupt
+        return resume(*args, **named)
+
+    monkeypatch.setattr(type(adapter), "resume", counted)
+    stop = 0
+    ablate(adapter, PAIRS, **options)
+    needed, calls = calls, 0
+    stop = needed // 2
+    with pytest.raises(KeyboardInterrupt):
+        ablate(adapter, PAIRS, **options, out=tmp_path)
+    stop, calls = 0, 0
+    again = ablate(adapter, PAIRS, **options, out=tmp_path)
+    assert 0 < calls < needed
+    np.testing.assert_allclose(again.ablated, whole.ablated, atol=1e-6)
+    np.testing.assert_allclose(again.random, whole.random, atol=1e-6)
+    cut = min(tmp_path.iterdir())
+    cut.write_bytes(cut.read_bytes()[:40])
+    mended = ablate(adapter, PAIRS, **options, out=tmp_path)
+    np.testing.assert_allclose(mended.ablated, again.ablated, atol=1e-6)
+    other = ablate(adapter, PAIRS, **options, out=tmp_path, seed=1)
+    assert np.abs(other.ablated - again.ablated).max() > 1e-6
+
+
+def test_detection_and_loss_are_kept(tmp_path: Path) -> None:
+    model = load_model(small_organism("organism-qwen2"))
+    pairs = contrastive_pairs(n_train=4, n_test=4)
+    reader = probe_at(adapt(model), 2)
+    options = {
+        "layers": 1, "texts": pairs.test, "reader": reader, "neutral": neutral_texts(model, n=2),
+    }  # fmt: skip
+    whole = ablate(model, None, **options)
+    first = ablate(model, None, **options, out=tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    second = ablate(model, None, **options, out=tmp_path)
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    for found in (first, second):
+        np.testing.assert_array_equal(found.neutral, whole.neutral)
+        assert [e.value for e in found.detection] == [e.value for e in whole.detection]
+    swapped = ablate(model, None, **{**options, "reader": probe_at(adapt(model), 1)}, out=tmp_path)
+    assert [e.value for e in swapped.detection] != [e.value for e in whole.detection]
+
+
 def test_table_by_hand() -> None:
     whole = np.array([[2.0, -2.0], [3.0, -1.0], [1.0, -3.0], [2.0, -2.0]])
     ablated = np.stack([whole / 2, whole, whole * 0], axis=1)
@@ -194,6 +266,10 @@ def test_bad_input(adapter: Adapter) -> None:
         ablate(adapter, PAIRS, how="directional", probe=probe, layers=2)
     with pytest.raises(InputError, match="detection needs texts and a reader"):
         ablate(adapter, PAIRS, reader=probe)
+    with pytest.raises(InputError, match="others are drawn in random orders of sites"):
+        ablate(adapter, PAIRS, layers=1, others=[Site(0, "head", 0)])
+    with pytest.raises(InputError, match=r"L0\.head\.9 is outside this model"):
+        ablate(adapter, PAIRS, layers=1, others=[Site(0, "head", 9)], cumulative=True)
     with pytest.raises(InputError, match="controls is -1"):
         ablate(adapter, PAIRS, controls=-1)
     with pytest.raises(InputError, match="layer 9 is outside this model"):

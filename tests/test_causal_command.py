@@ -42,10 +42,16 @@ def test_mediate_and_ablate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "probe L1" in capsys.readouterr().out
     assert (tmp_path / "mediate.html").is_file()
     assert main(["mediate", *common, "--layers", "1"]) == 0
+    assert "resid_post changed (N = 3 pairs)" in (tmp_path / "mediate.html").read_text()
     assert main(["ablate", *common, *probe, "--how", "directional"]) == 0
     assert "p_random" in pd.read_csv(tmp_path / "ablate.csv")
-    assert main(["ablate", *common, "--layers", "1", "--cumulative"]) == 0
-    assert len(pd.read_csv(tmp_path / "ablate.csv")) == 4
+    told = ["--reader", str(tmp_path / "probe"), "--neutral", "2", "--channel", "situation"]
+    assert main(["ablate", *common, "--layers", "1", "--cumulative", *told]) == 0
+    table = pd.read_csv(tmp_path / "ablate.csv")
+    assert len(table) == 4
+    assert {"auroc", "loss_change"} <= set(table)
+    assert set(table["n_neutral"]) == {2}
+    assert "sites ablated" in (tmp_path / "ablate.html").read_text()
     capsys.readouterr()
     assert main(["ablate", *common, "--how", "directional"]) == 2
     assert "a probe belongs to how='directional'" in capsys.readouterr().err
@@ -53,3 +59,5 @@ def test_mediate_and_ablate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "a probe's site is its hook point" in capsys.readouterr().err
     assert main(["patch", str(MODEL), "--layers", "x", "--out", str(tmp_path)]) == 2
     assert "cannot read layers 'x'" in capsys.readouterr().err
+    assert main(["patch", str(MODEL), "--channel", "need", "--out", str(tmp_path)]) == 2
+    assert "channel 'need' is for other models" in capsys.readouterr().err

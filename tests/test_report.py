@@ -351,10 +351,11 @@ def test_nothing_comes_from_elsewhere(page: str) -> None:
 def test_every_figure_has_a_place_of_its_own(page: str) -> None:
     figures = Seen(page).figures
     # detection, lexical controls, cosines, learning curve, alignment, the listener, scenarios,
-    # side effects, frontier; answers, mediation and patching by model; doses by model and layer;
+    # side effects, frontier; answers, mediation, patching and ablation by model; doses by model
+    # and layer;
     # probes and patches against the truth
     models = len(DEFAULT_MODELS)
-    assert len(figures) == len(set(figures)) == 9 + 3 * models + models * len(LAYERS) + 2
+    assert len(figures) == len(set(figures)) == 9 + 4 * models + models * len(LAYERS) + 2
     drawn = re.findall(r'Plotly\.newPlot\(\s*"([^"]*)"', page)
     assert drawn == figures
 

@@ -129,6 +129,29 @@ def part_row(auroc: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def causal_rows(
+    share: float | None = 0.5, gone: float | None = 0.4, heads: float | None = 0.6
+) -> dict[str, Any]:
+    """Mediation through the probe, and what is left without it and without heads; None for NaN."""
+
+    def row(name: str, value: float | None, **more: Any) -> dict[str, Any]:
+        ends = (None, None) if value is None else (value - 0.05, value + 0.05)
+        low, high = (-0.1, 0.1) if name == "share" else (0.7, 1.0)
+        return {
+            "layer": 3, name: value, f"{name}_low": ends[0], f"{name}_high": ends[1],
+            "random_low": low, "random_high": high, "p_random": 0.05, "n": 10, "sites": 1, **more,
+        }  # fmt: skip
+
+    return {
+        "mediation": [row("share", share)],
+        "ablation": [
+            row("left", gone, how="directional"),
+            row("left", 0.9, how="mean"),
+            row("left", heads, how="mean", sites=2),
+        ],
+    }
+
+
 def study(
     model: str = PHI3,
     *doses: DoseResponse,
@@ -158,6 +181,7 @@ def study(
         "text": [{"name": n, "value": text, "low": text, "high": text, "n": 15} for n in measures],
         "lexical": {"controls": [part_row(parts.get("against", 0.8))]},
         "rubric": {"measures": parts.get("rubric", rubric_rows())},
+        "causal": parts.get("causal", causal_rows()),
         "behavior": parts.get("behavior", []),
         "truth": {
             "probes": parts.get("probes", []),
@@ -193,7 +217,7 @@ def verdicts(found: StudyResult, method: str) -> list[Verdict]:
 def test_claims_of_detection(values: dict[str, Any], text: float, failing: list[int]) -> None:
     claims = study(text=text, detection=detection_row(**values)).claims
     assert [i for i, claim in enumerate(claims) if not claim.holds] == failing
-    assert len(claims) == 5 + 3
+    assert len(claims) == 5 + 3 + 3
     assert claims[0].statement == (
         "The probe of layer 3, chosen inside train, detects held-out pairs."
     )
@@ -209,6 +233,34 @@ def test_the_words_are_beaten_with_a_scenario_left_out_too(words: float, holds: 
         f"Mean AUROC 0.900 [0.800, 0.950]; length without a model AUROC {words}" in claim.evidence
     )
     assert claim.evidence.endswith("(N = 50 pairs).")
+
+
+# Claims: causes
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"),
+    [
+        ({}, [True, True, True]),
+        ({"share": 0.12}, [False, True, True]),
+        ({"gone": 0.68}, [True, False, True]),
+        ({"heads": 0.8}, [True, True, False]),
+        ({"share": None, "gone": None, "heads": None}, [False, False, False]),
+    ],
+)
+def test_claims_of_causes(values: dict[str, Any], holds: list[bool]) -> None:
+    claims = study(causal=causal_rows(**values)).claims[8:11]
+    assert [claim.holds for claim in claims] == holds
+    assert claims[2].statement == (
+        "Without the 2 strongest heads of other prompts less of the decision is left than without "
+        "as many heads drawn at random."
+    )
+    if not values:
+        assert claims[0].evidence == (
+            "Share of the total effect 0.500 [0.450, 0.550], random directions [-0.100, 0.100] "
+            "(N = 10 pairs)."
+        )
+        assert claims[1].evidence.startswith("Left 0.400 [0.350, 0.450], without random directions")
 
 
 # Claims and verdicts: steering
@@ -234,7 +286,7 @@ def test_the_words_are_beaten_with_a_scenario_left_out_too(words: float, holds: 
 def test_steering(probe: Shares, random: Shares, claimed: list[bool], agreeing: list[bool]) -> None:
     """Broken texts are no help above 0 and no refusal below it."""
     found = study(PHI3, dose(PHI3, probe, random))
-    assert [claim.holds for claim in found.claims[8:]] == claimed
+    assert [claim.holds for claim in found.claims[11:]] == claimed
     said = verdicts(found, "steering")
     assert [v.agrees for v in said] == agreeing
     assert [v.method for v in said] == [
@@ -409,5 +461,5 @@ def test_claims_of_answers(rows: list[dict[str, Any]], holding: list[bool]) -> N
 def test_a_model_whose_latent_is_not_known_gets_claims_and_no_verdict() -> None:
     found = study("Qwen/Qwen2.5-7B-Instruct", dose("Qwen/Qwen2.5-7B-Instruct"))
     assert found.verdicts == ()
-    assert len(found.claims) == 5 + 3 + 3
+    assert len(found.claims) == 5 + 3 + 3 + 3
     assert {c.model for c in found.claims} == {"Qwen/Qwen2.5-7B-Instruct"}

@@ -52,6 +52,30 @@ def test_estimates_against_exact_effects() -> None:
     np.testing.assert_allclose(figure.data[1].x, exact["effect"])
 
 
+def test_what_ablations_leave(adapter: Adapter) -> None:
+    pairs = emi.prompt_pairs(adapter, n=4)
+    heads = emi.sites(adapter, "head", layers=[1])
+    single = emi.ablate(adapter, pairs, sites=heads).table()
+    figure = emi.viz.ablation_left(single)
+    assert len(figure.data) == 1
+    by_name = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
+    assert by_name == dict(zip(single["ablated"], single["left"], strict=True))
+    together = emi.ablate(adapter, pairs, sites=heads, cumulative=True, controls=3).table()
+    band, line = emi.viz.ablation_left(together).data
+    assert list(line.x) == [1, 2, 3, 4]
+    np.testing.assert_allclose(line.y, together["left"])
+    assert max(band.y) == pytest.approx(together["random_high"].max())
+
+
+def test_sites_have_a_line_each(adapter: Adapter) -> None:
+    pairs = emi.prompt_pairs(adapter, n=2)
+    table = emi.causal_mediation(
+        adapter, pairs, components=["resid_post", "mlp_out"], positions="last"
+    ).table()
+    names = [trace.name for trace in emi.viz.mediation_by_layer(table).data]
+    assert names == ["resid_post last (N = 2 pairs)", "mlp_out last (N = 2 pairs)"]
+
+
 def test_mediation_and_attribution(adapter: Adapter) -> None:
     pairs = emi.prompt_pairs(adapter, n=6)
     probes = {layer: probe_at(adapter, layer) for layer in (0, 1, 2)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, cast, get_args
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -15,13 +17,15 @@ from empathy_mi import stats
 from empathy_mi.causal.ablation_results import AblationResult
 from empathy_mi.causal.metrics import Metric, MetricName
 from empathy_mi.causal.prompt_pairs import PromptPair
-from empathy_mi.causal.runs import Which, read_pair, read_run
-from empathy_mi.causal.sites import Component, Site
-from empathy_mi.causal.staircase import BATCH_ROWS, Patch, PatchedRun, patched_metric, write
+from empathy_mi.causal.replacements import How, Replacement, Step, pools_of
+from empathy_mi.causal.runs import Which, read_pair
+from empathy_mi.causal.sites import Component, Site, check_site
+from empathy_mi.causal.staircase import BATCH_ROWS, PatchedRun, patched_metric
 from empathy_mi.causal.sweeps import Sweep, plan_sweep
 from empathy_mi.coherence import negative_log_likelihood
 from empathy_mi.errors import InputError, check_counts
-from empathy_mi.models import Adapter, Hook, adapt
+from empathy_mi.io import digest, kept_tensors
+from empathy_mi.models import Adapter, adapt
 from empathy_mi.neutral import NeutralText
 from empathy_mi.pairs import Pairs
 from empathy_mi.pooling import Context, Pooling, TextRow, extract_pooled
@@ -31,10 +35,6 @@ from empathy_mi.stats import Array, Estimate
 from empathy_mi.steering import random_vectors
 from empathy_mi.thresholds import check_probe
 from empathy_mi.tokens import encode_completion, encode_prompt
-
-How = Literal["zero", "mean", "resample", "directional"]
-Step = tuple[Site, ...]
-"""Sites that are taken away together."""
 
 
 def ablate(
@@ -48,11 +48,13 @@ def ablate(
     sites: Sequence[Site] | None = None,
     probe: Probe | Mapping[int, Probe] | None = None,
     cumulative: bool = False,
+    others: Sequence[Site] = (),
     metric: MetricName | Metric = "logit_diff",
     texts: Pairs | None = None,
     reader: Probe | None = None,
     neutral: Sequence[NeutralText] = (),
     controls: int = 5,
+    out: str | Path | None = None,
     batch_rows: int = BATCH_ROWS,
     seed: int = 0,
 ) -> AblationResult:
@@ -77,17 +79,22 @@ def ablate(
         probe: for "directional": one probe, or one a layer (a ProbeSet).
         cumulative: step i ablates the first i sites together. Without `sites` their order is that
             of their effects one at a time, the strongest first, and random orders stand beside it.
+        others: with `cumulative`: sites of which as many are drawn for each random order, as all
+            heads beside the strongest ones; none draws orders of the ablated sites themselves.
         metric: as in `activation_patching`.
         texts: contrastive pairs on which `reader` is scored under each ablation.
         reader: the probe whose AUROC under ablation is measured.
         neutral: texts whose loss under each ablation is measured.
         controls: random directions, or random orders.
+        out: a folder; what is measured is kept there, and an interrupted ablation goes on. A
+            metric of your own is known by its name alone.
         batch_rows: most rows in a batch.
         seed: of the pairs, what is drawn, intervals and p.
 
     Raises:
         InputError: `how` is unknown, "directional" has no probe or another model's, texts have no
-            reader or the reverse, or as `activation_patching`.
+            reader or the reverse, `others` are given for single sites or for a probe, or as
+            `activation_patching`.
     """
     if how not in get_args(How):
         raise InputError(f"unknown ablation {how!r}: use {', '.join(map(repr, get_args(How)))}.")
@@ -95,6 +102,8 @@ def ablate(
         raise InputError("a probe belongs to how='directional', and that needs one: give both.")
     if (texts is None) != (reader is None):
         raise InputError("detection needs texts and a reader: give both, or none.")
+    if others and (not cumulative or how == "directional"):
+        raise InputError("others are drawn in random orders of sites: they need cumulative=True.")
     check_counts(least=0, controls=controls)
     check_counts(batch_rows=batch_rows)
     adapter = adapt(model)
@@ -105,7 +114,6 @@ def ablate(
         layers = sorted(by_layer) if layers is None else layers
     for each in (*by_layer.values(), *([reader] if reader else [])):
         check_probe(each, adapter)
-    ordered = sites is not None
     plan = plan_sweep(
         adapter, pairs, components=components, layers=layers, heads=heads, sites=sites,
         positions="last", mode="denoising", metric=metric, seed=seed,
@@ -113,41 +121,42 @@ def ablate(
     for site in plan.sites:
         if probe is not None and site.layer not in by_layer:
             raise InputError(f"no probe at layer {site.layer}: there are {sorted(by_layer)}.")
+    chosen = plan.sites
+    drawn = tuple(dict.fromkeys(check_site(site, adapter) for site in others)) or chosen
+    plan = replace(plan, sites=tuple(dict.fromkeys([*chosen, *drawn])))
     units = {layer: each.direction for layer, each in by_layer.items()}
-    knife = _Knife(how, units, _pools(plan) if how in ("mean", "resample") else {}, seed)
-    single: list[Step] = [(site,) for site in plan.sites]
-    found = _behavior(plan, knife, single, batch_rows)
-    steps = single
-    random: list[Array] = []
-    if cumulative:
-        order = list(range(len(single)))
-        if not ordered:
-            unablated, ablated = found
-            effect = np.abs((ablated[..., 0] - ablated[..., 1]).mean(0)
-                            - (unablated[:, 0] - unablated[:, 1]).mean())  # fmt: skip
-            order = list(np.argsort(-effect, kind="stable"))
-        steps = [tuple(plan.sites[i] for i in order[: n + 1]) for n in range(len(order))]
-        found = _behavior(plan, knife, steps, batch_rows)
-        for i in range(controls if how != "directional" else 0):
-            drawn = stats.generator(seed, "random order", i).permutation(len(order))
-            chain = [tuple(plan.sites[j] for j in drawn[: n + 1]) for n in range(len(order))]
-            random.append(_behavior(plan, knife, chain, batch_rows)[1])
+    used = Replacement(how, units, pools_of(plan) if how in ("mean", "resample") else {}, seed)
+    measure = partial(_behavior, plan, batch_rows=batch_rows, out=out)
+    if cumulative and sites is None:
+        unablated, ablated = measure([(used, (site,)) for site in chosen])
+        effect = ablated[..., 0] - ablated[..., 1] - (unablated[:, :1] - unablated[:, 1:])
+        order = np.argsort(-np.abs(effect.mean(0)), kind="stable")
+        chosen = tuple(chosen[i] for i in order)
+    steps = _chain(chosen) if cumulative else [(site,) for site in chosen]
+    rows = [(used, step) for step in steps]
+    n = len(rows)
     if how == "directional":
-        others = {
+        vectors = {
             layer: random_vectors(each.steering_vector(), controls, seed=seed)
             for layer, each in by_layer.items()
         }
         for i in range(controls):
-            units = {layer: vectors[i].direction for layer, vectors in others.items()}
-            off = _Knife(how, units, {}, seed)
-            random.append(_behavior(plan, off, steps, batch_rows)[1])
+            unit = {layer: of[i].direction for layer, of in vectors.items()}
+            rows += [(Replacement(how, unit, {}, seed), step) for step in steps]
+    elif cumulative:
+        for i in range(controls):
+            order = stats.generator(seed, "random order", i).permutation(len(drawn))
+            chain = _chain([drawn[j] for j in order[:n]])
+            rows += [(used, chain[min(k, len(chain) - 1)]) for k in range(n)]
+    unablated, ablated = measure(rows)
+    random = ablated[:, n:].reshape(len(plan.pairs), -1, n, 2).swapaxes(0, 1)
     return AblationResult(
         steps=tuple(tuple(map(str, step)) for step in steps),
-        unablated=found[0],
-        ablated=found[1],
-        random=np.stack(random) if random else None,
-        detection=_detection(adapter, knife, steps, texts, reader, seed),
-        neutral=_neutral(adapter, knife, steps, neutral),
+        unablated=unablated,
+        ablated=ablated[:, :n],
+        random=random if len(random) else None,
+        detection=_detection(adapter, used, steps, texts, reader, seed, out),
+        neutral=_neutral(adapter, used, steps, neutral, out),
         pairs=tuple(pair.id for pair in plan.pairs),
         scenarios=tuple(pair.scenario for pair in plan.pairs),
         how=how,
@@ -159,96 +168,63 @@ def ablate(
     )
 
 
-class _Knife:
-    """What an ablation puts in place of an activation."""
-
-    def __init__(
-        self, how: How, units: Mapping[int, Tensor], pools: Mapping[Site, Tensor], seed: int
-    ) -> None:
-        self.how, self.units, self.pools, self.seed = how, units, pools, seed
-        self.means = {site: pool.mean(0) for site, pool in pools.items()}
-
-    def patch(self, site: Site, width: int, positions: Sequence[int], label: str) -> Patch:
-        """The patch of a site at some positions."""
-        n = len(positions)
-        if self.how in ("mean", "resample"):
-            pool = self.pools[site]
-            if self.how == "mean":
-                value = self.means[site].expand(n, -1)
-            else:
-                draw = stats.generator(self.seed, "resample", str(site), label)
-                value = pool[torch.from_numpy(draw.integers(0, len(pool), n))]
-            return Patch(site, tuple(positions), value)
-        unit = self.units[site.layer] if self.how == "directional" else None
-        return Patch(site, tuple(positions), torch.zeros(n, width), unit)
-
-    def hook(self, site: Site, label: str) -> Hook:
-        """The same for every position of whatever runs."""
-
-        def run(tensor: Tensor, hook: Any) -> Tensor:
-            rows, length, width = tensor.shape[0], tensor.shape[1], tensor.shape[-1]
-            patches = [
-                (row, self.patch(site, width, range(length), f"{label} {row}"))
-                for row in range(rows)
-            ]
-            return write(tensor, patches)
-
-        return site.hook_name, run
-
-    def applied(self, adapter: Adapter, step: Step, label: str) -> AbstractContextManager[Any]:
-        """Everything that runs inside is ablated."""
-        if not step:
-            return nullcontext()
-        hooks: list[Any] = [self.hook(site, label) for site in step]
-        context: AbstractContextManager[Any] = adapter.model.hooks(fwd_hooks=hooks)
-        return context
-
-
-def _pools(plan: Sweep) -> dict[Site, Float[Tensor, "token width"]]:
-    """Activations of every token of all prompts, by site."""
-    kept: dict[Site, list[Tensor]] = {site: [] for site in plan.sites}
-    for pair in plan.pairs:
-        for tokens in (pair.clean, pair.corrupt):
-            run = read_run(plan.adapter, tokens, sites=plan.sites)
-            for site, parts in kept.items():
-                parts.append(run.at(site, range(run.length)))
-    return {site: torch.cat(parts) for site, parts in kept.items()}
+def _chain(sites: Sequence[Site]) -> list[Step]:
+    """The first site, the first two, and so on."""
+    return [tuple(sites[: n + 1]) for n in range(len(sites))]
 
 
 def _behavior(
-    plan: Sweep, knife: _Knife, steps: Sequence[Step], batch_rows: int
-) -> tuple[Float[Array, "pair 2"], Float[Array, "pair step 2"]]:
-    """The metric of clean and corrupt prompts, without ablation and after each step."""
-    adapter, sides = plan.adapter, get_args(Which)
-    unablated = np.zeros((len(plan.pairs), 2))
-    ablated = np.zeros((len(plan.pairs), len(steps), 2))
+    plan: Sweep,
+    ablated: Sequence[tuple[Replacement, Step]],
+    *,
+    batch_rows: int,
+    out: str | Path | None,
+) -> tuple[Float[Array, "pair 2"], Float[Array, "pair run 2"]]:
+    """The metric of clean and corrupt prompts, without ablation and under each one."""
+    without, found = [], []
+    about = [[used.key, [str(site) for site in step]] for used, step in ablated]
     for number in track(range(len(plan.pairs)), "ablating"):
-        pair = plan.pairs[number]
-        for runs in read_pair(adapter, pair, plan.metric, plan.sites):
-            for side, which in enumerate(sides):
-                run = runs.run(which)
-                everywhere = range(run.length)
-                widths = {site: run.at(site, [0]).shape[-1] for site in plan.sites}
-                rows: list[PatchedRun] = [
-                    tuple(
-                        knife.patch(site, widths[site], everywhere, f"{pair.id} {which}")
-                        for site in step
-                    )
-                    for step in steps
-                ]
-                found = patched_metric(adapter, runs, which, rows, batch_rows=batch_rows)
-                ablated[number, :, side] += found.cpu().double().numpy()
-                unablated[number, side] += runs.value(adapter, which)
-    return unablated, ablated
+        key = plan.key(number, f"ablation {digest(about)}")
+        kept = kept_tensors(out, key, partial(_of_pair, plan, number, ablated, batch_rows))
+        without.append(kept["without"].numpy())
+        found.append(kept["ablated"].numpy())
+    return np.stack(without), np.stack(found)
+
+
+def _of_pair(
+    plan: Sweep, number: int, ablated: Sequence[tuple[Replacement, Step]], batch_rows: int
+) -> dict[str, Float[Tensor, "..."]]:
+    """The metric on the two prompts of a pair, without ablation [2] and under each one [run 2]."""
+    adapter, pair = plan.adapter, plan.pairs[number]
+    without = torch.zeros(2, dtype=torch.float64)
+    found = torch.zeros(len(ablated), 2, dtype=torch.float64)
+    for runs in read_pair(adapter, pair, plan.metric, plan.sites):
+        for side, which in enumerate(get_args(Which)):
+            run = runs.run(which)
+            everywhere = range(run.length)
+            widths = {site: run.at(site, [0]).shape[-1] for site in plan.sites}
+            rows: list[PatchedRun] = [
+                tuple(
+                    used.patch(site, widths[site], everywhere, f"{pair.id} {which}")
+                    for site in step
+                )
+                for used, step in ablated
+            ]
+            found[:, side] += patched_metric(
+                adapter, runs, which, rows, batch_rows=batch_rows
+            ).cpu()
+            without[side] += runs.value(adapter, which)
+    return {"without": without, "ablated": found}
 
 
 def _detection(
     adapter: Adapter,
-    knife: _Knife,
+    used: Replacement,
     steps: Sequence[Step],
     texts: Pairs | None,
     reader: Probe | None,
     seed: int,
+    out: str | Path | None,
 ) -> tuple[Estimate, ...]:
     """AUROC of a probe on texts, without ablation first, then after each step."""
     if texts is None or reader is None:
@@ -259,28 +235,45 @@ def _detection(
         for p in texts
         for text in (p.empathic, p.non_empathic)
     ]
+
+    def project(step: Step) -> dict[str, Tensor]:
+        with used.applied(adapter, step, "detection"):
+            pooled = extract_pooled(adapter, rows, [reader.layer], pooling, 8192)[0][:, 0].double()
+        along = pooled @ reader.direction.double()
+        rounding = 4 * torch.finfo(adapter.dtype).eps * pooled.norm(dim=-1)
+        return {"along": along.where(along.abs() >= rounding, 0.0)}  # nothing left: sides are tied
+
+    about = [adapter.fingerprint, used.key, texts.digest, reader.layer, pooling, context]
     found = []
     for step in ((), *steps):
-        with knife.applied(adapter, step, "detection"):
-            pooled = extract_pooled(adapter, rows, [reader.layer], pooling, 8192)[0][:, 0]
-        along = (pooled.double() @ reader.direction.double()).numpy()
-        rounding = 4 * torch.finfo(adapter.dtype).eps * pooled.double().norm(dim=-1).numpy()
-        along[np.abs(along) < rounding] = 0.0  # nothing is left: sides are tied, not ranked
+        key = digest([*about, [str(site) for site in step]], reader.direction)
+        along = kept_tensors(out, key, partial(project, step))["along"].numpy()
         crossings = stats.wins(along[0::2], along[1::2])
         found.append(stats.bootstrap_auroc(crossings, [p.scenario for p in texts], seed=seed))
     return tuple(found)
 
 
 def _neutral(
-    adapter: Adapter, knife: _Knife, steps: Sequence[Step], texts: Sequence[NeutralText]
+    adapter: Adapter,
+    used: Replacement,
+    steps: Sequence[Step],
+    texts: Sequence[NeutralText],
+    out: str | Path | None,
 ) -> Float[Array, "text step_and_none"]:
     """Loss of neutral texts in nats a token: without ablation first, then after each step."""
     if not texts:
         return np.empty((0, len(steps) + 1))
     prompts = [encode_prompt(adapter.tokenizer, text.prompt) for text in texts]
     completions = [encode_completion(adapter.tokenizer, text.completion) for text in texts]
-    losses = []
+
+    def lose(step: Step) -> dict[str, Tensor]:
+        with used.applied(adapter, step, "neutral"):
+            losses = negative_log_likelihood(adapter, prompts, completions)
+        return {"losses": torch.tensor(losses, dtype=torch.float64)}
+
+    about = [adapter.fingerprint, used.key, prompts, completions]
+    found = []
     for step in ((), *steps):
-        with knife.applied(adapter, step, "neutral"):
-            losses.append(negative_log_likelihood(adapter, prompts, completions))
-    return np.array(losses).T
+        key = digest([*about, [str(site) for site in step]])
+        found.append(kept_tensors(out, key, partial(lose, step))["losses"].numpy())
+    return np.array(found).T

@@ -19,7 +19,7 @@ from empathy_mi.causal.runs import PairRuns, Which, read_pair
 from empathy_mi.causal.sites import Component, Site, check_site
 from empathy_mi.causal.sites import sites as all_sites
 from empathy_mi.errors import InputError
-from empathy_mi.io import digest, read_tensors, write_tensors
+from empathy_mi.io import digest, kept_tensors
 from empathy_mi.models import Adapter, adapt
 from empathy_mi.progress import track
 from empathy_mi.stats import Array
@@ -214,20 +214,12 @@ def _kept(
     out: str | Path | None,
 ) -> Measured:
     """What was measured on a pair, read from `out` if it is there."""
-    if out is None:
-        return measure(number)
-    path = Path(out) / f"{sweep.key(number, method)}.safetensors"
-    if path.is_file():
-        try:
-            tensors, _ = read_tensors(path)
-            clean, corrupt = tensors["unpatched"].tolist()
-            return clean, corrupt, tensors["patched"].numpy()
-        except (InputError, KeyError):
-            path.unlink()  # cut off: measured again
-    clean, corrupt, values = measure(number)
-    tensors = {
-        "unpatched": torch.tensor([clean, corrupt], dtype=torch.float64),
-        "patched": torch.from_numpy(values),
-    }
-    write_tensors(path, tensors, {"pair": sweep.pairs[number].id, "metric": sweep.metric.name})
-    return clean, corrupt, values
+
+    def make() -> dict[str, torch.Tensor]:
+        clean, corrupt, values = measure(number)
+        unpatched = torch.tensor([clean, corrupt], dtype=torch.float64)
+        return {"unpatched": unpatched, "patched": torch.from_numpy(values)}
+
+    found = kept_tensors(out, "" if out is None else sweep.key(number, method), make)
+    clean, corrupt = found["unpatched"].tolist()
+    return clean, corrupt, found["patched"].numpy()

@@ -2,6 +2,7 @@
 
 from empathy_mi.viz.alignment import transfer_by_layer as transfer_by_layer
 from empathy_mi.viz.behavior import projections_by_score as projections_by_score
+from empathy_mi.viz.causal import ablation_left as ablation_left
 from empathy_mi.viz.causal import attribution_bars as attribution_bars
 from empathy_mi.viz.causal import mediation_by_layer as mediation_by_layer
 from empathy_mi.viz.causal import patching_map as patching_map

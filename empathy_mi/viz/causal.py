@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from empathy_mi.viz.theme import PALETTE, band, error_bars, styled, translucent
 
 SIGNIFICANT = 0.05
+BARS = 20
 
 
 def patching_map(table: pd.DataFrame, *, values: str = "normalized") -> go.Figure:
@@ -64,13 +65,18 @@ def patching_map(table: pd.DataFrame, *, values: str = "normalized") -> go.Figur
 
 
 def mediation_by_layer(table: pd.DataFrame) -> go.Figure:
-    """Share of the total effect through each layer's mediator; bands: random directions.
+    """Share of the total effect through each layer's mediators; bands: random directions.
+
+    Whole sites have a line for each component (or head) and group of positions.
 
     Args:
         table: what `Mediation.table` gives.
     """
     figure = go.Figure()
-    for i, (position, rows) in enumerate(table.groupby("position", sort=False)):
+    probe = table["mediator"].str.startswith("probe").all()
+    kind = table["component"] + table["head"].map(lambda h: "" if pd.isna(h) else f".{h}")
+    name = table["position"] if probe else kind + " " + table["position"]
+    for i, (what, rows) in enumerate(table.groupby(name, sort=False)):
         color = PALETTE[i % len(PALETTE)]
         rows = rows.sort_values("layer")
         if "random_low" in rows:
@@ -79,12 +85,46 @@ def mediation_by_layer(table: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             x=rows["layer"], y=rows["share"], error_y=error_bars(rows, "share", thickness=1.5),
             mode="lines+markers", line={"color": color},
-            name=f"{position} (N = {rows['n'].iloc[0]} pairs)",
+            name=f"{what} (N = {rows['n'].iloc[0]} pairs)",
         )  # fmt: skip
     return styled(figure, x="layer", y="share of the total effect")
 
 
-def attribution_bars(table: pd.DataFrame, *, top: int = 20) -> go.Figure:
+def ablation_left(table: pd.DataFrame) -> go.Figure:
+    """What is left of the contrast after each ablation; the band holds 95 % of random ones.
+
+    One after the other it is a curve over the number of sites, one at a time a bar each, the
+    largest changes first.
+
+    Args:
+        table: what `AblationResult.table` gives.
+    """
+    n = f"N = {table['n'].iloc[0]} pairs"
+    if table["sites"].nunique() > 1:
+        figure = go.Figure()
+        if "random_low" in table:
+            ends = table["random_low"], table["random_high"]
+            figure.add_scatter(**band(table["sites"], *ends, translucent(PALETTE[1], 0.18)))
+        figure.add_scatter(
+            x=table["sites"], y=table["left"], text=table["ablated"], mode="lines+markers",
+            error_y=error_bars(table, "left", thickness=1.5), line={"color": PALETTE[0]},
+            name=f"{table['how'].iloc[0]} ablation ({n})",
+        )  # fmt: skip
+        return styled(figure, x="sites ablated", y="share of the contrast left")
+    order = table["change"].abs().sort_values(kind="stable").index[-BARS:]
+    rows = table.loc[order]
+    figure = go.Figure(
+        go.Bar(
+            x=rows["left"], y=rows["ablated"], orientation="h", marker={"color": PALETTE[0]},
+            error_x=error_bars(rows, "left", thickness=1.2),
+        )
+    )  # fmt: skip
+    figure.add_vline(x=1, line={"dash": "dot", "color": PALETTE[1]})
+    styled(figure, x=f"share of the contrast left ({n})", y="", height=80 + 20 * len(rows))
+    return figure.update_layout(margin_l=110)
+
+
+def attribution_bars(table: pd.DataFrame, *, top: int = BARS) -> go.Figure:
     """The parts that write most of a target's change, with intervals.
 
     Args:

@@ -1,0 +1,108 @@
+"""The stage on causes: where it is carried, what it runs through, what can be taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from empathy_mi.causal.ablation import ablate
+from empathy_mi.causal.mediation import causal_mediation
+from empathy_mi.causal.patching import activation_patching
+from empathy_mi.causal.prompt_pairs import PromptPair, prompt_pairs
+from empathy_mi.causal.sites import Site, sites
+from empathy_mi.models import Adapter
+from empathy_mi.neutral import neutral_texts
+from empathy_mi.organisms import is_organism
+from empathy_mi.pairs import Pairs
+from empathy_mi.probes import ProbeSet
+from empathy_mi.study_config import StudyConfig
+
+CONTROLS = 19
+"""Random directions, or random heads, beside what is measured: the least p is 1 in 20."""
+HEADS = 5
+"""Heads that are ablated, the strongest by patching."""
+NEUTRAL = 8
+"""Neutral texts on which ablations are measured."""
+
+
+def causes(
+    adapter: Adapter,
+    probes: ProbeSet,
+    texts: Pairs,
+    *,
+    selected: int,
+    layers: list[int],
+    config: StudyConfig,
+) -> dict[str, pd.DataFrame]:
+    """Patching, mediation and ablation of one model.
+
+    Heads are chosen on some pairs of prompts and ablated on others.
+
+    Args:
+        adapter: the model.
+        probes: one a layer.
+        texts: contrastive pairs on which detection under ablation is measured.
+        selected: layer of the probe that is mediated through and taken away.
+        layers: layers that are patched.
+        config: the study.
+
+    Returns:
+        The tables `patching`, `mediation` and `ablation`.
+    """
+    seed = config.seed
+    prompts, fresh = _prompts(adapter, config)
+    through = causal_mediation(
+        adapter,
+        prompts,
+        {layer: probes[layer] for layer in layers},
+        positions="last",
+        controls=CONTROLS,
+        seed=seed,
+    )
+    stream = activation_patching(adapter, prompts, layers=layers, seed=seed)
+    needed = activation_patching(
+        adapter, prompts, components="resid_post", layers=layers, mode="noising", seed=seed
+    )
+    heads = activation_patching(
+        adapter, prompts, components="head", layers=layers, positions="last", seed=seed
+    ).table()
+    rest: dict[str, Any] = {
+        "controls": CONTROLS,
+        "texts": texts,
+        "reader": probes[layers[-1]],
+        "neutral": neutral_texts(adapter, n=NEUTRAL, seed=seed),
+        "seed": seed,
+    }
+    gone = ablate(adapter, fresh, how="directional", probe=probes[selected], **rest)
+    without = ablate(
+        adapter, fresh, how="mean", sites=_strongest(heads), cumulative=True,
+        others=sites(adapter, "head", layers), **rest,
+    )  # fmt: skip
+    patched = [stream.table(), needed.table(), heads]
+    return {
+        "mediation": through.table(),
+        "patching": pd.concat(patched, ignore_index=True),
+        "ablation": pd.concat([gone.table(), without.table()], ignore_index=True),
+    }
+
+
+def _prompts(
+    adapter: Adapter, config: StudyConfig
+) -> tuple[tuple[PromptPair, ...], tuple[PromptPair, ...]]:
+    """Pairs of prompts on which effects are measured and heads chosen, and others."""
+    if is_organism(adapter.name):
+        one, two = (
+            prompt_pairs(adapter, n=config.patched, seed=seed)
+            for seed in (config.seed, config.seed + 1)
+        )
+        return one, two
+    whole = prompt_pairs(adapter)
+    return whole[: len(whole) // 2], whole[len(whole) // 2 :]
+
+
+def _strongest(heads: pd.DataFrame) -> list[Site]:
+    """The heads with the largest mean effects, whatever their sign."""
+    order = heads["effect"].abs().sort_values(ascending=False, kind="stable").index[:HEADS]
+    rows = heads.loc[order, ["layer", "head"]].itertuples(index=False)
+    return [Site(int(layer), "head", int(head)) for layer, head in rows]
