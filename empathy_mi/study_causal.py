@@ -20,7 +20,7 @@ from empathy_mi.study_config import StudyConfig
 
 CONTROLS = 19
 """Random directions, or random heads, beside what is measured: the least p is 1 in 20."""
-HEADS = 5
+HEADS = 3
 """Heads that are ablated, the strongest by patching."""
 NEUTRAL = 8
 """Neutral texts on which ablations are measured."""

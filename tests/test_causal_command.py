@@ -51,7 +51,7 @@ def test_mediate_and_ablate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert len(table) == 4
     assert {"auroc", "loss_change"} <= set(table)
     assert set(table["n_neutral"]) == {2}
-    assert "sites ablated" in (tmp_path / "ablate.html").read_text()
+    assert "ablated together" in (tmp_path / "ablate.html").read_text()
     capsys.readouterr()
     assert main(["ablate", *common, "--how", "directional"]) == 2
     assert "a probe belongs to how='directional'" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_heads_are_chosen_on_some_prompts_and_ablated_on_others(
     sites = [next(s for s in heads.sites if str(s) == name) for name in order]
     expected = ablate(adapter, two, how="mean", sites=sites, cumulative=True, controls=0).table()
     got = gone[gone["how"] == "mean"]["left"].to_numpy()
-    assert got == pytest.approx(expected["left"].to_numpy(), abs=1e-5)
+    assert got == pytest.approx(expected["left"].to_numpy(), abs=1e-3)
     assert {"auroc", "loss_change", "p_random"} <= set(gone)
     assert set(found["patching"]["mode"]) == {"denoising", "noising"}
     assert set(found["mediation"]["mediator"]) == {"probe L1", "probe L2"}

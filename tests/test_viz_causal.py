@@ -62,7 +62,8 @@ def test_what_ablations_leave(adapter: Adapter) -> None:
     assert by_name == dict(zip(single["ablated"], single["left"], strict=True))
     together = emi.ablate(adapter, pairs, sites=heads, cumulative=True, controls=3).table()
     band, line = emi.viz.ablation_left(together).data
-    assert list(line.x) == [1, 2, 3, 4]
+    names = list(together["ablated"])
+    assert list(line.x) == [names[0], *(f"+ {name}" for name in names[1:])]
     np.testing.assert_allclose(line.y, together["left"])
     assert max(band.y) == pytest.approx(together["random_high"].max())
 

@@ -102,15 +102,17 @@ def ablation_left(table: pd.DataFrame) -> go.Figure:
     n = f"N = {table['n'].iloc[0]} pairs"
     if table["sites"].nunique() > 1:
         figure = go.Figure()
+        first = table["sites"] == table["sites"].min()
+        names = table["ablated"].where(first, "+ " + table["ablated"])
         if "random_low" in table:
             ends = table["random_low"], table["random_high"]
-            figure.add_scatter(**band(table["sites"], *ends, translucent(PALETTE[1], 0.18)))
+            figure.add_scatter(**band(names, *ends, translucent(PALETTE[1], 0.18)))
         figure.add_scatter(
-            x=table["sites"], y=table["left"], text=table["ablated"], mode="lines+markers",
+            x=names, y=table["left"], mode="lines+markers",
             error_y=error_bars(table, "left", thickness=1.5), line={"color": PALETTE[0]},
             name=f"{table['how'].iloc[0]} ablation ({n})",
         )  # fmt: skip
-        return styled(figure, x="sites ablated", y="share of the contrast left")
+        return styled(figure, x="ablated together", y="share of the contrast left")
     order = table["change"].abs().sort_values(kind="stable").index[-BARS:]
     rows = table.loc[order]
     figure = go.Figure(
