@@ -7,8 +7,10 @@
 # %%
 from pathlib import Path
 
+import pandas as pd
+
 import empathy_mi as emi
-from empathy_mi.causal.results import agreement
+from empathy_mi.causal.results import agreement, where_carried
 from empathy_mi.study_stages import study_pairs
 
 MODEL = "organism-phi3"
@@ -27,10 +29,13 @@ print(f"{len(pairs)} pairs of {len(pairs[0].clean)} tokens; they differ from {pa
 # %% [markdown]
 # ## Where is it carried, where is it decided?
 # Clean activations are put into the corrupt run (denoising): 1 brings the clean decision back.
+# The reverse (noising) tells what is needed for it.
 
 # %%
 patched = emi.activation_patching(model, pairs)
 print(patched.top(8).to_string(index=False))
+needed = emi.activation_patching(model, pairs, components="resid_post", mode="noising")
+print(where_carried(pd.concat([patched.table(), needed.table()])))
 estimate = emi.attribution_patching(model, pairs, steps=5)
 print("attribution patching against exact:", agreement(patched, estimate))
 
@@ -46,12 +51,14 @@ strongest = [site for site in heads.sites if str(site) in set(table["site"])]
 
 # %% [markdown]
 # ## Take them away
-# Mean ablation, one after the other, beside random orders of the same heads.
+# Mean ablation, one after the other, on other prompts than those that chose them, beside as many
+# heads drawn at random; with what it does to detection and to neutral text.
 
 # %%
+others = emi.prompt_pairs(model, n=N, seed=1)
 ablated = emi.ablate(
-    model, pairs, how="mean", sites=strongest, cumulative=True, controls=5, texts=acts.test.pairs,
-    reader=probe, neutral=emi.neutral_texts(model, n=8),
+    model, others, how="mean", sites=strongest, cumulative=True, others=emi.sites(model, "head"),
+    controls=19, texts=acts.test.pairs, reader=probe, neutral=emi.neutral_texts(model, n=8),
 )  # fmt: skip
 print(ablated.table().to_string(index=False))
 
@@ -81,6 +88,7 @@ top = strongest[0]
 figures = {
     "patching": emi.viz.patching_map(patched.table()),
     "screen": emi.viz.screen_agreement(patched.table(), estimate.table()),
+    "ablation": emi.viz.ablation_left(ablated.table()),
     "mediation": emi.viz.mediation_by_layer(mediated.table()),
     "decision": emi.viz.attribution_bars(decision.table()),
     "probe": emi.viz.attribution_bars(reading.table()),

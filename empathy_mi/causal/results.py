@@ -218,6 +218,45 @@ def agreement(exact: PatchingResult, estimate: PatchingResult, *, top: int = 10)
     }
 
 
+def where_carried(cells: pd.DataFrame) -> str:
+    """In words: up to which layer the tokens that differ carry it, and from which the last does.
+
+    Carrying means that the interval of the normalized effect lies beyond one half.
+
+    Args:
+        cells: rows of `PatchingResult.table` of one model.
+    """
+    stream = cells[cells["component"] == "resid_post"]
+    back, away = (stream[stream["mode"] == mode] for mode in ("denoising", "noising"))
+    enough = _edges(back[back["normalized_low"] > 0.5])
+    needed = _edges(away[away["normalized_high"] < 0.5])
+    layers = ", ".join(map(str, sorted(set(cells["layer"]))))
+    return (
+        f"Enough to bring more than half of the decision back (denoising, residual stream): "
+        f"{enough}. Needed for more than half of it (noising): {needed}. N = {cells['n'].max()} "
+        f"pairs; layers {layers}."
+    )
+
+
+def _edges(rows: pd.DataFrame) -> str:
+    """The last layer of the tokens that differ and of those between, the first of the last one."""
+    told = []
+    for position, what in (("changed", "the tokens that differ"), ("between", "those between"),
+                           ("last", "the last token")):  # fmt: skip
+        at = rows[rows["position"] == position]
+        if at.empty:
+            told.append(f"{what} at no layer")
+            continue
+        late = position == "last"
+        edge = at.loc[at["layer"].idxmin() if late else at["layer"].idxmax()]
+        ends = f"[{edge['normalized_low']:.2f}, {edge['normalized_high']:.2f}]"
+        told.append(
+            f"{what} {'from' if late else 'up to'} layer {edge['layer']} "
+            f"(normalized {edge['normalized']:.2f} {ends})"
+        )
+    return ", ".join(told)
+
+
 def _means(values: Float[Array, "pair ..."], index: Array) -> Float[Array, "draw ..."]:
     """Means over resampled pairs, those without a value left out."""
     n = values.shape[0]

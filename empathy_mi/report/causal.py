@@ -5,8 +5,7 @@ from __future__ import annotations
 import html as escape
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from empathy_mi.causal.results import where_carried
 from empathy_mi.report.html import figure, folded, table, with_intervals
 from empathy_mi.viz.causal import ablation_left, mediation_by_layer, patching_map
 
@@ -65,42 +64,3 @@ def causal(study: StudyResult) -> str:
                "auroc", "auroc_unablated", "loss_change", "n"]  # fmt: skip
     parts.append(table(with_intervals(ablated)[columns]))
     return "".join(parts)
-
-
-def where_carried(cells: pd.DataFrame) -> str:
-    """In words: up to which layer the tokens that differ carry it, and from which the last does.
-
-    Carrying means that the interval of the normalized effect lies beyond one half.
-
-    Args:
-        cells: rows of `PatchingResult.table` of one model.
-    """
-    stream = cells[cells["component"] == "resid_post"]
-    back, away = (stream[stream["mode"] == mode] for mode in ("denoising", "noising"))
-    enough = _edges(back[back["normalized_low"] > 0.5])
-    needed = _edges(away[away["normalized_high"] < 0.5])
-    layers = ", ".join(map(str, sorted(set(cells["layer"]))))
-    return (
-        f"Enough to bring more than half of the decision back (denoising, residual stream): "
-        f"{enough}. Needed for more than half of it (noising): {needed}. N = {cells['n'].max()} "
-        f"pairs; layers {layers}."
-    )
-
-
-def _edges(rows: pd.DataFrame) -> str:
-    """The last layer of the tokens that differ and of those between, the first of the last one."""
-    told = []
-    for position, what in (("changed", "the tokens that differ"), ("between", "those between"),
-                           ("last", "the last token")):  # fmt: skip
-        at = rows[rows["position"] == position]
-        if at.empty:
-            told.append(f"{what} at no layer")
-            continue
-        late = position == "last"
-        edge = at.loc[at["layer"].idxmin() if late else at["layer"].idxmax()]
-        ends = f"[{edge['normalized_low']:.2f}, {edge['normalized_high']:.2f}]"
-        told.append(
-            f"{what} {'from' if late else 'up to'} layer {edge['layer']} "
-            f"(normalized {edge['normalized']:.2f} {ends})"
-        )
-    return ", ".join(told)
