@@ -37,7 +37,7 @@ def adapter(request: pytest.FixtureRequest, tiny_folders: dict[str, Path]) -> Ad
 @st.composite
 def prompt_pairs(draw: st.DrawFn, *, equal: bool = True) -> PromptPair:
     """Two prompts with a common start and end, and something else between."""
-    start, end = (draw(st.lists(ids, min_size=1, max_size=8)) for _ in range(2))
+    start, end = (draw(st.lists(ids, min_size=n, max_size=8)) for n in (0, 1))
     width = draw(st.integers(1, 4))
     one = draw(st.lists(ids, min_size=width, max_size=width))
     size = width if equal else draw(st.integers(1, 5))

@@ -214,12 +214,13 @@ def test_batches_do_not_matter(tiny: Adapter) -> None:
         np.testing.assert_allclose(one.values, other.values, atol=1e-5)
 
 
-def test_attribution_is_the_slope_of_patching(adapter: Adapter) -> None:
+@pytest.mark.parametrize("changed", [(9, 11), (0, 3)])
+def test_attribution_is_the_slope_of_patching(adapter: Adapter, changed: tuple[int, int]) -> None:
     """For a small difference the estimate is the exact effect, at every kind of site."""
-    pair = make_pair()
+    pair = make_pair(changed=changed)
     table = adapter._embedding  # type: ignore[attr-defined]
     kept = table.detach().clone()
-    ids, other = [pair.clean[i] for i in (9, 11)], [pair.corrupt[i] for i in (9, 11)]
+    ids, other = ([side[i] for i in changed] for side in (pair.clean, pair.corrupt))
     try:
         with torch.no_grad():  # the changed tokens' embeddings come close to each other
             table[other] = kept[ids] + 3e-3 * (kept[other] - kept[ids])
