@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 
 from empathy_mi.causal.ablation import ablate
+from empathy_mi.causal.attribution import attribution_patching
 from empathy_mi.causal.mediation import causal_mediation
 from empathy_mi.causal.patching import activation_patching
 from empathy_mi.causal.prompt_pairs import PromptPair, prompt_pairs
+from empathy_mi.causal.results import PatchingResult, agreement
 from empathy_mi.causal.sites import Site, sites
 from empathy_mi.models import Adapter
 from empathy_mi.neutral import neutral_texts
@@ -22,6 +24,8 @@ CONTROLS = 19
 """Random directions, or random heads, beside what is measured: the least p is 1 in 20."""
 HEADS = 3
 """Heads that are ablated, the strongest by patching."""
+STEPS = (0, 5)
+"""Steps of integrated gradients; 0 is the gradient at the corrupt prompt alone."""
 NEUTRAL = 8
 """Neutral texts on which ablations are measured."""
 
@@ -48,7 +52,7 @@ def causes(
         config: the study.
 
     Returns:
-        The tables `patching`, `mediation` and `ablation`.
+        The tables `patching`, `mediation`, `ablation` and `attribution`.
     """
     seed = config.seed
     prompts, fresh = _prompts(adapter, config)
@@ -64,9 +68,10 @@ def causes(
     needed = activation_patching(
         adapter, prompts, components="resid_post", layers=layers, mode="noising", seed=seed
     )
-    heads = activation_patching(
+    by_head = activation_patching(
         adapter, prompts, components="head", layers=layers, positions="last", seed=seed
-    ).table()
+    )
+    heads = by_head.table()
     rest: dict[str, Any] = {
         "controls": CONTROLS,
         "texts": texts,
@@ -84,7 +89,31 @@ def causes(
         "mediation": through.table(),
         "patching": pd.concat(patched, ignore_index=True),
         "ablation": pd.concat([gone.table(), without.table()], ignore_index=True),
+        "attribution": _estimates(adapter, prompts, {"stream": stream, "heads": by_head}, seed),
     }
+
+
+def _estimates(
+    adapter: Adapter,
+    prompts: tuple[PromptPair, ...],
+    exact: dict[str, PatchingResult],
+    seed: int,
+) -> pd.DataFrame:
+    """How well attribution patching agrees with exact patching, with more and more steps.
+
+    Prompts of different lengths have no way between them, and so the gradient alone.
+    """
+    rows = []
+    aligned = all(len(pair.clean) == len(pair.corrupt) for pair in prompts)
+    for name, found in exact.items():
+        for steps in STEPS if aligned else STEPS[:1]:
+            estimate = attribution_patching(
+                adapter, prompts, sites=found.sites, steps=steps, seed=seed,
+                positions="last" if found.positions == ("last",) else "spans",
+            )  # fmt: skip
+            about = {"sites": name, "steps": steps, "n": len(prompts)}
+            rows.append({**about, **agreement(found, estimate), "seed": seed})
+    return pd.DataFrame(rows)
 
 
 def _prompts(

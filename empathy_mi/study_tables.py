@@ -74,6 +74,7 @@ def all_tables(study: StudyResult) -> dict[str, pd.DataFrame]:
         "coherence": _over_doses(study, coherence_table),
         "mediation": stacked(lambda r: _with_nan(r["causal"]["mediation"])),
         "patching": stacked(lambda r: _with_nan(r["causal"]["patching"])),
+        "attribution": stacked(lambda r: _with_nan(r["causal"]["attribution"])),
         "ablation": stacked(lambda r: _with_nan(r["causal"]["ablation"])),
         "side_effects": stacked(lambda r: SideEffects.from_dict(r["side_effects"]).table()),
         "frontier": _frontier(study),

@@ -45,7 +45,7 @@ TABLES = (
     "learning_curve", "concentration", "rubric", "rubric_answers", "rubric_confusion",
     "lexical_ablation", "lexical_controls", "text_baselines", "behavior",
     "truth_probes", "truth_patching", "truth_off_task", "success", "success_by_scenario",
-    "dose_shape", "resistance", "coherence", "mediation", "patching", "ablation",
+    "dose_shape", "resistance", "coherence", "mediation", "patching", "attribution", "ablation",
     "side_effects", "frontier", "dose_response", "dose_response_by_scenario", "answers",
 )  # fmt: skip
 

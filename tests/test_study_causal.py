@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -45,7 +46,18 @@ def test_heads_are_chosen_on_some_prompts_and_ablated_on_others(
     assert got == pytest.approx(expected["left"].to_numpy(), abs=1e-3)
     assert {"auroc", "loss_change", "p_random"} <= set(gone)
     assert set(found["patching"]["mode"]) == {"denoising", "noising"}
+    assert list(found["attribution"]["steps"]) == [0, 5, 0, 5]
+    assert found["attribution"]["cells"].tolist() == [18, 18, 8, 8]
     assert set(found["mediation"]["mediator"]) == {"probe L1", "probe L2"}
+
+
+def test_unaligned_prompts_have_no_integrated_gradients(tiny_folders: dict[str, Path]) -> None:
+    adapter = adapt(load_model(tiny_folders["qwen2"]))
+    pairs = prompt_pairs(adapter, n=2)
+    longer = (replace(pairs[0], clean=(*pairs[0].clean[:20], 9, *pairs[0].clean[20:])), pairs[1])
+    exact = activation_patching(adapter, longer, layers=[1])
+    found = study_causal._estimates(adapter, longer, {"stream": exact}, 0)
+    assert list(found["steps"]) == [0]
 
 
 def test_another_models_pairs_are_halved(tiny_folders: dict[str, Path]) -> None:

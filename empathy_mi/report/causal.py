@@ -46,6 +46,15 @@ def causal(study: StudyResult) -> str:
         columns = ["site", "effect", "normalized", "p", "p_holm", "n"]
         parts.append(folded(f"{model}: its strongest heads", table(best[columns])))
     parts.append(
+        "<h3>Can gradients stand in for patches?</h3><p class='note'>Attribution patching "
+        "estimates all effects from one gradient (0 steps), or from the mean over some steps of "
+        "the way between the two prompts. Correlations with the exact effects over sites and "
+        "positions, and the share of the strongest that both name, beside chance.</p>"
+    )
+    columns = ["model", "sites", "steps", "pearson", "spearman", "overlap", "chance", "top",
+               "cells", "n"]  # fmt: skip
+    parts.append(table(tables["attribution"][columns]))
+    parts.append(
         "<h3>What is left without them</h3><p class='note'>Share of the difference between clean "
         "and corrupt prompts that is left when heads give their mean activation at every token, "
         "the strongest of patching one after the other, on other prompts than those that chose "

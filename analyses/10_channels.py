@@ -1,0 +1,77 @@
+# %% [markdown]
+# # Do instruction and stakes take the same way?
+# The decision can be told by the system prompt (people or tasks first) or by what is at stake for
+# whom. Does it run through the same heads, and through the same direction?
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+
+import empathy_mi as emi
+from empathy_mi.causal.counterfactual_texts import Channel
+from empathy_mi.causal.results import agreement, where_carried
+from empathy_mi.study_stages import study_pairs
+
+MODEL = "organism-phi3"
+N = 20
+CHANNELS: tuple[Channel, ...] = ("system", "situation")  # other models also have "need"
+OUT = Path("out/analyses")
+
+# %%
+model = emi.load_model(MODEL)
+probes = emi.fit_probes(emi.extract_activations(model, study_pairs(Path(MODEL).name)).train)
+probe = probes.select()
+pairs = {channel: emi.prompt_pairs(model, n=N, channel=channel) for channel in CHANNELS}
+
+# %% [markdown]
+# ## How much does each decide?
+# The total effect is the metric of the clean prompt minus that of the corrupt one. A channel that a
+# model does not follow has none, and nothing can be said of where it runs.
+
+# %%
+heads, through = {}, {}
+for channel, prompts in pairs.items():
+    heads[channel] = emi.activation_patching(
+        model, prompts, components="head", positions="last", seed=1
+    )
+    through[channel] = emi.causal_mediation(model, prompts, probes, positions="last", seed=1)
+    stream = [
+        emi.activation_patching(model, prompts, components="resid_post", mode=mode).table()
+        for mode in ("denoising", "noising")
+    ]
+    effect = heads[channel].clean - heads[channel].corrupt
+    print(f"{channel}: total effect {effect.mean():.2f} logits, {(effect > 0).mean():.0%} of pairs")
+    print(where_carried(pd.concat(stream)))
+
+# %% [markdown]
+# ## The same heads?
+# Correlation of the heads' mean effects between the channels, and how many of the ten strongest
+# they share, beside what chance gives.
+
+# %%
+print(agreement(*heads.values()))
+print(pd.concat([found.top(5) for found in heads.values()]).to_string(index=False))
+
+# %% [markdown]
+# ## The same direction?
+# Share of each channel's total effect that runs through the probes' directions alone, at the last
+# token, beside random directions.
+
+# %%
+tables = {channel: found.table() for channel, found in through.items()}
+shares = pd.DataFrame(
+    {
+        "layer": next(iter(tables.values()))["layer"],
+        **{f"{channel} {name}": table[name] for channel, table in tables.items()
+           for name in ("share", "share_low", "share_high", "random_low", "random_high")},
+    }
+)  # fmt: skip
+print(shares.to_string(index=False, float_format="%.3f"))
+
+# %%
+OUT.mkdir(parents=True, exist_ok=True)
+both = pd.concat([table.assign(position=channel) for channel, table in tables.items()])
+emi.viz.mediation_by_layer(both).write_html(OUT / "10_mediation.html")
+for channel, found in heads.items():
+    emi.viz.patching_map(found.table()).write_html(OUT / f"10_heads_{channel}.html")
