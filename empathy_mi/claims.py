@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,7 +106,7 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         more["value_low"] > 0,
         f"Spearman {_value(rubric)} against {_value(keywords)}: difference {_value(more)}.",
     )
-    yield from _causes(study, model, layer)
+    yield from _causes(study, model)
     for dose in study.doses(model):
         probe, random = (study.contrast(model, dose.layer, name) for name in ("probe", "random"))
         where = f"layer {dose.layer}"
@@ -131,14 +130,10 @@ def claims_of(study: StudyResult, model: str) -> Iterator[Claim]:
         )
 
 
-def _causes(study: StudyResult, model: str, layer: int) -> Iterator[Claim]:
+def _causes(study: StudyResult, model: str) -> Iterator[Claim]:
     """What is claimed of patching, mediation and ablation."""
-    causal = study.records[model]["causal"]
-    mediation, ablation = (
-        [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]
-        for rows in (causal["mediation"], causal["ablation"])
-    )
-    through = next(row for row in mediation if row["layer"] == layer)
+    through, gone = study.mediated(model), study.without(model, "directional")
+    heads = study.without(model, "mean")
     yield Claim(
         model,
         "More of the decision runs through its direction than through random ones.",
@@ -146,8 +141,6 @@ def _causes(study: StudyResult, model: str, layer: int) -> Iterator[Claim]:
         f"Share of the total effect {_ends(through, 'share')}, random directions "
         f"[{through['random_low']:.3f}, {through['random_high']:.3f}] (N = {through['n']} pairs).",
     )
-    gone = next(row for row in ablation if row["how"] == "directional")
-    heads = [row for row in ablation if row["how"] == "mean"][-1]
     for row, what, others in (
         (gone, "Without its direction", "random directions"),
         (heads, f"Without the {heads['sites']} strongest heads of other prompts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,16 @@ class StudyResult:
             == ("correlation", predictor, measure)
         )
 
+    def mediated(self, model: str) -> dict[str, Any]:
+        """Mediation through the selected layer's probe; what has no interval is NaN."""
+        rows = self.records[model]["causal"]["mediation"]
+        return _numbers(next(row for row in rows if row["layer"] == self.selected(model)))
+
+    def without(self, model: str, how: str) -> dict[str, Any]:
+        """What is left without the probe's direction ("directional") or the heads ("mean")."""
+        rows = self.records[model]["causal"]["ablation"]
+        return _numbers([row for row in rows if row["how"] == how][-1])
+
     def contrast(self, model: str, layer: int, direction: str) -> Estimate:
         """The contrast of steering at a layer, of "probe" or "random" directions."""
         return self._contrasts[model, layer, direction]
@@ -138,3 +149,8 @@ class StudyResult:
             for dose in self.doses(model)
             for direction in ("probe", "random")
         }
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the NaN that JSON took for None."""
+    return {key: math.nan if value is None else value for key, value in row.items()}

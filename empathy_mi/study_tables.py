@@ -218,6 +218,11 @@ def _headline(study: StudyResult, success_rows: pd.DataFrame) -> pd.DataFrame:
         ablations = study.records[model]["lexical"]["ablation"]
         ablated = next(r for r in ablations if r["layer"] == layer)
         row |= {f"ablated_auroc{end}": ablated[f"ablated{end}"] for end in ENDS}
+        through, gone = study.mediated(model), study.without(model, "directional")
+        row |= {f"through{end}": through[f"share{end}"] for end in ENDS}
+        row |= {f"left{end}": gone[f"left{end}"] for end in ENDS}
+        row |= {"random_through": through["random_high"], "random_left": gone["random_low"]}
+        row["n_prompts"] = through["n"]
         steered = success_rows[(success_rows["model"] == model) & (success_rows["layer"] == layer)]
         for direction in DIRECTIONS:
             part = steered[steered["direction"] == direction].iloc[0]

@@ -116,6 +116,10 @@ def test_the_headline_has_a_column_a_model(study: StudyResult, page: str) -> Non
         assert shown["AUROC on held-out pairs"][place] == interval(found, "auroc")
         (ablated,) = [r for r in study.records[model]["lexical"]["ablation"] if r["layer"] == layer]
         assert shown["AUROC without empathic words"][place] == interval(ablated, "ablated")
+        through = shown["share of the decision through its direction"][place]
+        assert through == interval(study.mediated(model), "share")
+        left = shown["share of the decision left without it"][place]
+        assert left == interval(study.without(model, "directional"), "left")
         assert shown["samples (scenario x sample)"][place] == str(SCENARIOS * CONFIG.samples)
 
 

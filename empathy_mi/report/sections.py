@@ -40,6 +40,11 @@ HEADLINE = {
     "contrast_probe": "empathic share, alpha > 0 minus alpha < 0",
     "contrast_random": "… of random directions",
     "n_samples": "samples (scenario x sample)",
+    "through": "share of the decision through its direction",
+    "random_through": "… of random directions, at most",
+    "left": "share of the decision left without it",
+    "random_left": "… without random directions, at least",
+    "n_prompts": "pairs of prompts",
 }
 """The headline's measures and what they are called."""
 
@@ -64,8 +69,10 @@ def head(study: StudyResult) -> str:
         + table(headline(study))
         + "<p class='note'>AUROC and accuracy are on held-out pairs at the layer chosen inside "
         "train. Success is the share of (scenario, alpha) cells that answer to the steering, in "
-        "the paper's and in the strict convention. The last rows are the share of empathic, "
-        "coherent answers at alpha &gt; 0 minus that at alpha &lt; 0.</p>"
+        "the paper's and in the strict convention; the empathic share is that of empathic, "
+        "coherent answers at alpha &gt; 0 minus that at alpha &lt; 0. The decision is the "
+        "difference in logits between clean and corrupt prompts; at most and at least are the "
+        "ends of 95 % of random directions.</p>"
     )
 
 
