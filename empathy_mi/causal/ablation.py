@@ -36,6 +36,9 @@ from empathy_mi.steering import random_vectors
 from empathy_mi.thresholds import check_probe
 from empathy_mi.tokens import encode_completion, encode_prompt
 
+Ablation = tuple[Replacement, Step]
+"""Sites, and what is put in place of their activations."""
+
 
 def ablate(
     model: Any,
@@ -133,22 +136,13 @@ def ablate(
         order = np.argsort(-np.abs(effect.mean(0)), kind="stable")
         chosen = tuple(chosen[i] for i in order)
     steps = _chain(chosen) if cumulative else [(site,) for site in chosen]
-    rows = [(used, step) for step in steps]
-    n = len(rows)
+    n = len(steps)
     if how == "directional":
-        vectors = {
-            layer: random_vectors(each.steering_vector(), controls, seed=seed)
-            for layer, each in by_layer.items()
-        }
-        for i in range(controls):
-            unit = {layer: of[i].direction for layer, of in vectors.items()}
-            rows += [(Replacement(how, unit, {}, seed), step) for step in steps]
-    elif cumulative:
-        for i in range(controls):
-            order = stats.generator(seed, "random order", i).permutation(len(drawn))
-            chain = _chain([drawn[j] for j in order[:n]])
-            rows += [(used, chain[min(k, len(chain) - 1)]) for k in range(n)]
-    unablated, ablated = measure(rows)
+        beside = _other_directions(by_layer, steps, controls, seed)
+    else:
+        orders = _random_orders(drawn, n, controls if cumulative else 0, seed)
+        beside = [(used, step) for step in orders]
+    unablated, ablated = measure([*((used, step) for step in steps), *beside])
     random = ablated[:, n:].reshape(len(plan.pairs), -1, n, 2).swapaxes(0, 1)
     return AblationResult(
         steps=tuple(tuple(map(str, step)) for step in steps),
@@ -173,9 +167,35 @@ def _chain(sites: Sequence[Site]) -> list[Step]:
     return [tuple(sites[: n + 1]) for n in range(len(sites))]
 
 
+def _other_directions(
+    probes: Mapping[int, Probe], steps: Sequence[Step], controls: int, seed: int
+) -> list[Ablation]:
+    """The same steps with random directions in place of the probes', draw by draw."""
+    vectors = {
+        layer: random_vectors(probe.steering_vector(), controls, seed=seed)
+        for layer, probe in probes.items()
+    }
+    found = []
+    for i in range(controls):
+        units = {layer: drawn[i].direction for layer, drawn in vectors.items()}
+        used = Replacement("directional", units, {}, seed)
+        found += [(used, step) for step in steps]
+    return found
+
+
+def _random_orders(sites: Sequence[Site], n: int, controls: int, seed: int) -> list[Step]:
+    """Of each random order the first site, the first two, and so on, `n` steps, draw by draw."""
+    found = []
+    for i in range(controls):
+        order = stats.generator(seed, "random order", i).permutation(len(sites))
+        chain = _chain([sites[j] for j in order[:n]])
+        found += [chain[min(k, len(chain) - 1)] for k in range(n)]
+    return found
+
+
 def _behavior(
     plan: Sweep,
-    ablated: Sequence[tuple[Replacement, Step]],
+    ablated: Sequence[Ablation],
     *,
     batch_rows: int,
     out: str | Path | None,
@@ -192,7 +212,7 @@ def _behavior(
 
 
 def _of_pair(
-    plan: Sweep, number: int, ablated: Sequence[tuple[Replacement, Step]], batch_rows: int
+    plan: Sweep, number: int, ablated: Sequence[Ablation], batch_rows: int
 ) -> dict[str, Float[Tensor, "..."]]:
     """The metric on the two prompts of a pair, without ablation [2] and under each one [run 2]."""
     adapter, pair = plan.adapter, plan.pairs[number]
@@ -210,9 +230,8 @@ def _of_pair(
                 )
                 for used, step in ablated
             ]
-            found[:, side] += patched_metric(
-                adapter, runs, which, rows, batch_rows=batch_rows
-            ).cpu()
+            values = patched_metric(adapter, runs, which, rows, batch_rows=batch_rows)
+            found[:, side] += values.cpu()
             without[side] += runs.value(adapter, which)
     return {"without": without, "ablated": found}
 
