@@ -33,22 +33,21 @@ def test_only_the_order_of_two_phrases_differs(channel: str) -> None:
         assert (system, user) == ((True, False) if channel == "system" else (False, True))
 
 
-def test_the_person_comes_first_on_the_clean_side() -> None:
-    for channel in FRAMES:
-        for text in counterfactual_texts(channel):
-            roles = ROLES[text.scenario]
-            person = roles.care if channel == "system" else roles.person
-            clean, corrupt = (side[1] or side[0].split("\n\n")[1] for side in
-                              (text.clean, text.corrupt))  # fmt: skip
-            if channel != "system":  # the last sentence that names them tells it
-                clean, corrupt = (s[s.rindex(FIRST[channel](s)) :] for s in (clean, corrupt))
-            assert clean.index(person) < corrupt.index(person)
+@pytest.mark.parametrize("channel", FRAMES)
+def test_the_person_takes_the_deciding_place_on_the_clean_side(channel: str) -> None:
+    for text in counterfactual_texts(channel):
+        roles = ROLES[text.scenario]
+        person = roles.care if channel == "system" else roles.person
+        second = {"system": roles.task, "situation": roles.own, "need": roles.other}[channel]
+        frame = FRAMES[channel][int(text.id[-1]) - 1]
+        for side, order in ((text.clean, (person, second)), (text.corrupt, (second, person))):
+            assert frame.format(*order) in (side[1] if channel == "system" else side[0])
 
 
-FIRST = {
-    "situation": lambda s: "This time" if "This time" in s else "As it happens",
-    "need": lambda s: s[:8],
-}
+@pytest.mark.parametrize("channel", FRAMES)
+def test_the_order_of_mention_does_not_go_with_the_side(channel: str) -> None:
+    first = [frame.index("{0}") < frame.index("{1}") for frame in FRAMES[channel]]
+    assert first == [True, False] * (len(first) // 2)
 
 
 @pytest.mark.parametrize("name", ["organism-phi3", "organism-qwen2", "organism-llama"])
