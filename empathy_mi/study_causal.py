@@ -111,8 +111,7 @@ def _estimates(
                 adapter, prompts, sites=found.sites, steps=steps, seed=seed,
                 positions="last" if found.positions == ("last",) else "spans",
             )  # fmt: skip
-            about = {"sites": name, "steps": steps, "n": len(prompts)}
-            rows.append({**about, **agreement(found, estimate), "seed": seed})
+            rows.append({"sites": name, "steps": steps, **agreement(found, estimate)})
     return pd.DataFrame(rows)
 
 

@@ -1,8 +1,8 @@
 """Counterfactual prompts of the scenarios for real models: the same words, two phrases swapped.
 
 One thing decides between person and task: what the instruction puts first, for whom more is at
-stake, or who is in need. A frame names two things in the places that tell it, and the counterfactual
-exchanges them. So a bag of words cannot tell the two prompts apart, and almost any
+stake, or who is in need. A frame names two things in the places that tell it, and the
+counterfactual exchanges them. So a bag of words cannot tell the two prompts apart, and almost any
 tokenizer gives both as many tokens.
 """
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from empathy_mi import stats
+from empathy_mi.association import correlation, spearman
 from empathy_mi.causal.sites import Site
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_tensors, write_tensors
@@ -190,13 +191,18 @@ def sign_flip_p(
     return np.asarray((1 + (null >= observed * (1 - 1e-12)).sum(0)) / (1 + flips))
 
 
-def agreement(exact: PatchingResult, estimate: PatchingResult, *, top: int = 10) -> dict[str, Any]:
+def agreement(
+    exact: PatchingResult, estimate: PatchingResult, *, top: int = 10, samples: int = 1000
+) -> dict[str, Any]:
     """How well an estimate of the effects agrees with exact patching, over sites and positions.
 
+    Two results of different pairs of prompts can be compared too; pairs are then resampled apart.
+
     Returns:
-        `pearson` and `spearman` correlations of the mean effects, `overlap`: the share of the
-        `top` largest exact effects among the `top` largest estimates, `chance`: what that share
-        is for an order by chance, and `cells`.
+        `pearson` and `spearman` correlations of the mean effects and `overlap`, the share of the
+        `top` largest exact effects among the `top` largest estimates, each with a percentile
+        interval (`_low`, `_high`) of pairs resampled within scenarios, NaN where no scenario has
+        two; `chance`: what the overlap is for an order by chance; `top`, `cells`, `n` and `seed`.
 
     Raises:
         InputError: the two results are not of the same model, sites, positions and mode.
@@ -204,18 +210,39 @@ def agreement(exact: PatchingResult, estimate: PatchingResult, *, top: int = 10)
     for name in ("fingerprint", "sites", "positions", "mode", "metric"):
         if getattr(exact, name) != getattr(estimate, name):
             raise InputError(f"the two results differ in {name}: compare like with like.")
-    one, two = (np.nanmean(result.effects, 0).ravel() for result in (exact, estimate))
-    top = min(top, len(one))
-    first, second = (set(np.argsort(-np.abs(x), kind="stable")[:top]) for x in (one, two))
-    frame = pd.DataFrame({"exact": one, "estimate": two})
-    return {
-        "pearson": float(frame.corr().iloc[0, 1]),
-        "spearman": float(frame.corr("spearman").iloc[0, 1]),
-        "overlap": len(first & second) / top,
-        "chance": top / len(one),
-        "top": top,
-        "cells": len(one),
+    apart = exact.pairs != estimate.pairs
+    drawn = []
+    for result, seed in ((exact, exact.seed), (estimate, exact.seed + apart)):
+        index = stats.bootstrap_indices(result.scenarios, samples=samples, seed=seed)
+        everyone = np.arange(len(result.pairs))[None]
+        means = _means(result.effects, np.concatenate([everyone, index]))
+        drawn.append(means.reshape(samples + 1, -1))
+    there = np.isfinite(drawn).all((0, 1))  # a draw may lack the pairs that have a position
+    drawn = [values[:, there] for values in drawn]
+    top = min(top, drawn[0].shape[1])
+    one, two = (_largest(values, top) for values in drawn)
+    measures = {
+        "pearson": correlation(*drawn),
+        "spearman": spearman(*drawn),
+        "overlap": (one & two).sum(-1) / top,
     }
+    single = len(set(exact.scenarios)) == len(exact.pairs)
+    found: dict[str, Any] = {}
+    for name, values in measures.items():
+        ends = np.nanquantile(values[1:], [0.025, 0.975]) if not single else (np.nan, np.nan)
+        found |= {name: float(values[0]), f"{name}_low": float(ends[0])}
+        found[f"{name}_high"] = float(ends[1])
+    cells = drawn[0].shape[1]
+    found |= {"chance": top / cells, "top": top, "cells": cells}
+    return found | {"n": len(exact.pairs), "seed": exact.seed}
+
+
+def _largest(values: Float[Array, "draw cell"], top: int) -> Float[Array, "draw cell"]:
+    """Which cells are among the largest of their draw, whatever their sign."""
+    order = np.argsort(-np.abs(values), axis=-1, kind="stable")
+    found = np.zeros(values.shape, bool)
+    np.put_along_axis(found, order[:, :top], True, axis=-1)
+    return found
 
 
 def where_carried(cells: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ def causal(study: StudyResult) -> str:
     )
     columns = ["model", "sites", "steps", "pearson", "spearman", "overlap", "chance", "top",
                "cells", "n"]  # fmt: skip
-    parts.append(table(tables["attribution"][columns]))
+    parts.append(table(with_intervals(tables["attribution"])[columns]))
     parts.append(
         "<h3>What is left without them</h3><p class='note'>Share of the difference between clean "
         "and corrupt prompts that is left when heads give their mean activation at every token, "
