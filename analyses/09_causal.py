@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 import empathy_mi as emi
-from empathy_mi.causal.results import agreement, where_carried
+from empathy_mi.causal.summary import agreement, where_carried
 from empathy_mi.study_stages import study_pairs
 
 MODEL = "organism-phi3"

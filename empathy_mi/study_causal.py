@@ -11,8 +11,9 @@ from empathy_mi.causal.attribution import attribution_patching
 from empathy_mi.causal.mediation import causal_mediation
 from empathy_mi.causal.patching import activation_patching
 from empathy_mi.causal.prompt_pairs import PromptPair, prompt_pairs
-from empathy_mi.causal.results import PatchingResult, agreement
+from empathy_mi.causal.results import PatchingResult
 from empathy_mi.causal.sites import Site, sites
+from empathy_mi.causal.summary import agreement
 from empathy_mi.models import Adapter
 from empathy_mi.neutral import neutral_texts
 from empathy_mi.organisms import is_organism

@@ -12,7 +12,7 @@ from empathy_mi import study_causal
 from empathy_mi.causal.ablation import ablate
 from empathy_mi.causal.patching import activation_patching
 from empathy_mi.causal.prompt_pairs import prompt_pairs
-from empathy_mi.causal.results import where_carried
+from empathy_mi.causal.summary import where_carried
 from empathy_mi.models import adapt, load_model
 from empathy_mi.organisms import contrastive_pairs
 from empathy_mi.study_config import StudyConfig

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 
 from empathy_mi import stats
-from empathy_mi.association import correlation, spearman
 from empathy_mi.causal.sites import Site
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_tensors, write_tensors
@@ -165,13 +164,13 @@ class PatchingResult:
             ) from error
 
     def _mean(self, index: Array) -> Float[Array, "draw site position"]:
-        return _means(self.effects, index)
+        return means_over(self.effects, index)
 
     def _ratio(self, index: Array) -> Float[Array, "draw site position"]:
         known = np.isfinite(self.values)
         whole = np.broadcast_to((self.clean - self.corrupt)[:, None, None], self.values.shape)
-        above = _means(self.values - self.corrupt[:, None, None], index)
-        below = _means(np.where(known, whole, np.nan), index)
+        above = means_over(self.values - self.corrupt[:, None, None], index)
+        below = means_over(np.where(known, whole, np.nan), index)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(above / below)
 
@@ -191,100 +190,7 @@ def sign_flip_p(
     return np.asarray((1 + (null >= observed * (1 - 1e-12)).sum(0)) / (1 + flips))
 
 
-def agreement(
-    exact: PatchingResult, estimate: PatchingResult, *, top: int = 10, samples: int = 1000
-) -> dict[str, Any]:
-    """How well an estimate of the effects agrees with exact patching, over sites and positions.
-
-    Two results of different pairs of prompts can be compared too; pairs are then resampled apart.
-
-    Returns:
-        `pearson` and `spearman` correlations of the mean effects and `overlap`, the share of the
-        `top` largest exact effects among the `top` largest estimates, each with a percentile
-        interval (`_low`, `_high`) of pairs resampled within scenarios, NaN where no scenario has
-        two; `chance`: what the overlap is for an order by chance; `top`, `cells`, `n` and `seed`.
-
-    Raises:
-        InputError: the two results are not of the same model, sites, positions and mode.
-    """
-    for name in ("fingerprint", "sites", "positions", "mode", "metric"):
-        if getattr(exact, name) != getattr(estimate, name):
-            raise InputError(f"the two results differ in {name}: compare like with like.")
-    apart = exact.pairs != estimate.pairs
-    drawn = []
-    for result, seed in ((exact, exact.seed), (estimate, exact.seed + apart)):
-        index = stats.bootstrap_indices(result.scenarios, samples=samples, seed=seed)
-        everyone = np.arange(len(result.pairs))[None]
-        means = _means(result.effects, np.concatenate([everyone, index]))
-        drawn.append(means.reshape(samples + 1, -1))
-    there = np.isfinite(drawn).all((0, 1))  # a draw may lack the pairs that have a position
-    drawn = [values[:, there] for values in drawn]
-    top = min(top, drawn[0].shape[1])
-    one, two = (_largest(values, top) for values in drawn)
-    measures = {
-        "pearson": correlation(*drawn),
-        "spearman": spearman(*drawn),
-        "overlap": (one & two).sum(-1) / top,
-    }
-    single = len(set(exact.scenarios)) == len(exact.pairs)
-    found: dict[str, Any] = {}
-    for name, values in measures.items():
-        ends = np.nanquantile(values[1:], [0.025, 0.975]) if not single else (np.nan, np.nan)
-        found |= {name: float(values[0]), f"{name}_low": float(ends[0])}
-        found[f"{name}_high"] = float(ends[1])
-    cells = drawn[0].shape[1]
-    found |= {"chance": top / cells, "top": top, "cells": cells}
-    return found | {"n": len(exact.pairs), "seed": exact.seed}
-
-
-def _largest(values: Float[Array, "draw cell"], top: int) -> Float[Array, "draw cell"]:
-    """Which cells are among the largest of their draw, whatever their sign."""
-    order = np.argsort(-np.abs(values), axis=-1, kind="stable")
-    found = np.zeros(values.shape, bool)
-    np.put_along_axis(found, order[:, :top], True, axis=-1)
-    return found
-
-
-def where_carried(cells: pd.DataFrame) -> str:
-    """In words: up to which layer the tokens that differ carry it, and from which the last does.
-
-    Carrying means that the interval of the normalized effect lies beyond one half.
-
-    Args:
-        cells: rows of `PatchingResult.table` of one model.
-    """
-    stream = cells[cells["component"] == "resid_post"]
-    back, away = (stream[stream["mode"] == mode] for mode in ("denoising", "noising"))
-    enough = _edges(back[back["normalized_low"] > 0.5])
-    needed = _edges(away[away["normalized_high"] < 0.5])
-    layers = ", ".join(map(str, sorted(set(cells["layer"]))))
-    return (
-        f"Enough to bring more than half of the decision back (denoising, residual stream): "
-        f"{enough}. Needed for more than half of it (noising): {needed}. N = {cells['n'].max()} "
-        f"pairs; layers {layers}."
-    )
-
-
-def _edges(rows: pd.DataFrame) -> str:
-    """The last layer of the tokens that differ and of those between, the first of the last one."""
-    told = []
-    for position, what in (("changed", "the tokens that differ"), ("between", "those between"),
-                           ("last", "the last token")):  # fmt: skip
-        at = rows[rows["position"] == position]
-        if at.empty:
-            told.append(f"{what} at no layer")
-            continue
-        late = position == "last"
-        edge = at.loc[at["layer"].idxmin() if late else at["layer"].idxmax()]
-        ends = f"[{edge['normalized_low']:.2f}, {edge['normalized_high']:.2f}]"
-        told.append(
-            f"{what} {'from' if late else 'up to'} layer {edge['layer']} "
-            f"(normalized {edge['normalized']:.2f} {ends})"
-        )
-    return ", ".join(told)
-
-
-def _means(values: Float[Array, "pair ..."], index: Array) -> Float[Array, "draw ..."]:
+def means_over(values: Float[Array, "pair ..."], index: Array) -> Float[Array, "draw ..."]:
     """Means over resampled pairs, those without a value left out."""
     n = values.shape[0]
     counts = np.stack([np.bincount(row, minlength=n) for row in index]).astype(float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as escape
 from typing import TYPE_CHECKING
 
-from empathy_mi.causal.results import where_carried
+from empathy_mi.causal.summary import where_carried
 from empathy_mi.report.html import figure, folded, table, with_intervals
 from empathy_mi.viz.causal import ablation_left, mediation_by_layer, patching_map
 
