@@ -40,8 +40,7 @@ for channel, prompts in pairs.items():
         emi.activation_patching(model, prompts, components="resid_post", mode=mode).table()
         for mode in ("denoising", "noising")
     ]
-    effect = heads[channel].clean - heads[channel].corrupt
-    print(f"{channel}: total effect {effect.mean():.2f} logits, {(effect > 0).mean():.0%} of pairs")
+    print(f"{channel}: total effect {heads[channel].total_effect()} logits")
     print(where_carried(pd.concat(stream)))
 
 # %% [markdown]

@@ -70,15 +70,18 @@ def run(options: argparse.Namespace) -> None:
     shared: dict[str, Any] = {"layers": layers, "metric": options.metric, "seed": options.seed}
     if options.components:
         shared["components"] = options.components.split(",")
-    table, figure = {"patch": _patch, "mediate": _mediate, "ablate": _ablate}[options.action](
-        options, model, pairs, shared
-    )
+    table, figure, total = {"patch": _patch, "mediate": _mediate, "ablate": _ablate}[
+        options.action
+    ](options, model, pairs, shared)
     folder = Path(options.out)
     path = write_csv(folder / f"{options.action}.csv", table)
     order = {"patch": "effect", "mediate": "nie", "ablate": "change"}[options.action]
     strongest = table[order].abs().sort_values(ascending=False, kind="stable").index[:12]
     print(table.loc[sorted(strongest)].to_string(index=False, float_format="%.3f"))
-    print(f"\n{len(pairs)} pairs; table: {path}")
+    print(f"\ntotal effect, clean minus corrupt, {options.metric}: {total}")
+    if total.low <= 0:
+        print("It is not above 0: this model does not follow the channel, and shares say nothing.")
+    print(f"{len(pairs)} pairs; table: {path}")
     html = figure.to_html(include_plotlyjs=True, full_html=True)
     print(f"figure: {write_text(folder / f'{options.action}.html', html)}")
 
@@ -92,7 +95,7 @@ def _patch(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str
         "denoising", screen=options.screen or False, out=Path(options.out) / "patched", **shared,
     )  # fmt: skip
     table = found.table()
-    return table, patching_map(table)
+    return table, patching_map(table), found.total_effect()
 
 
 def _mediate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
@@ -107,7 +110,7 @@ def _mediate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[s
         out=Path(options.out) / "mediated", **shared,
     )  # fmt: skip
     table = found.table()
-    return table, mediation_by_layer(table)
+    return table, mediation_by_layer(table), found.denoised.total_effect()
 
 
 def _ablate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[str, Any]) -> Any:
@@ -126,7 +129,7 @@ def _ablate(options: argparse.Namespace, model: Any, pairs: Any, shared: dict[st
         controls=options.controls, out=Path(options.out) / "ablated", **shared,
     )  # fmt: skip
     table = found.table()
-    return table, ablation_left(table)
+    return table, ablation_left(table), found.total_effect()
 
 
 def _probe(folder: str | None) -> Any:

@@ -22,6 +22,7 @@ def test_patch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--components", "resid_post,head"]) == 0
     out = capsys.readouterr().out
     assert "4 pairs; table:" in out
+    assert "total effect, clean minus corrupt, logit_diff: " in out
     table = pd.read_csv(tmp_path / "patch.csv")
     model = load_model(MODEL)
     found = activation_patching(
@@ -32,6 +33,20 @@ def test_patch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Plotly.newPlot" in (tmp_path / "patch.html").read_text()
     assert main([*command, "--noising", "--screen", "2", "--positions", "last"]) == 0
     assert len(pd.read_csv(tmp_path / "patch.csv")) == 2
+
+
+def test_a_channel_that_is_not_followed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fifteen pairs of an untrained model have no effect of either sign."""
+    command = ["patch", str(MODEL), "--layers", "1", "--pairs", "15", "--components", "resid_post"]
+    assert main([*command, "--positions", "last", "--out", str(tmp_path)]) == 0
+    model = load_model(MODEL)
+    options = {"layers": 1, "components": "resid_post", "positions": "last"}
+    total = activation_patching(model, prompt_pairs(model, n=15), **options).total_effect()
+    out = capsys.readouterr().out
+    assert f"logit_diff: {total}" in out
+    assert ("this model does not follow the channel" in out) == (total.low <= 0)
 
 
 def test_mediate_and_ablate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -368,6 +368,14 @@ def test_table() -> None:
     assert width == pytest.approx(2 * 1.96 * effects[:, 0].std(ddof=1) / 20**0.5, rel=0.25)
 
 
+def test_total_effect() -> None:
+    found = result(np.zeros((8, 2)))
+    assert (found.total_effect().value, found.total_effect().n) == (1, 8)
+    spread = replace(found, clean=np.linspace(-1, 3, 8))
+    assert spread.total_effect().value == pytest.approx(1)
+    assert spread.total_effect().low < 1 < spread.total_effect().high
+
+
 def test_sign_flips_are_uniform_under_the_null() -> None:
     effects = np.random.default_rng(1).normal(size=(16, 400))
     p = sign_flip_p(effects, flips=999)

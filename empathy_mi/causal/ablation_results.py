@@ -60,6 +60,10 @@ class AblationResult:
         """Change of the contrast by each step, in the metric's units."""
         return self.ablated[..., 0] - self.ablated[..., 1] - self.contrast[:, None]
 
+    def total_effect(self, *, samples: int = 2000) -> Estimate:
+        """Mean contrast, of which `left` is a share, with the interval of the pairs."""
+        return self._mean(self.contrast, samples)
+
     def table(self, *, samples: int = 2000) -> pd.DataFrame:
         """One row a step.
 

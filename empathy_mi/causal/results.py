@@ -15,7 +15,7 @@ from empathy_mi import stats
 from empathy_mi.causal.sites import Site
 from empathy_mi.errors import InputError
 from empathy_mi.io import read_tensors, write_tensors
-from empathy_mi.stats import Array
+from empathy_mi.stats import Array, Estimate
 
 Mode = Literal["denoising", "noising"]
 Method = Literal["exact", "attribution", "integrated gradients"]
@@ -69,6 +69,17 @@ class PatchingResult:
         """Change of the metric by the patch, from the run that it was put into, in its units."""
         base = self.corrupt if self.mode == "denoising" else self.clean
         return self.values - base[:, None, None]
+
+    def total_effect(self, *, samples: int = 2000) -> Estimate:
+        """Mean of clean minus corrupt, in the metric's units, with the interval of the pairs.
+
+        Where it is not above 0 the model does not do what the pairs were written for, and
+        normalized effects, which are shares of it, say nothing.
+        """
+        whole = self.clean - self.corrupt
+        return stats.bootstrap(
+            lambda index: whole[index].mean(-1), self.scenarios, samples=samples, seed=self.seed
+        )
 
     def normalized(self) -> Float[Array, "site position"]:
         """Where the mean patched run lies between the corrupt (0) and the clean (1) ones."""
