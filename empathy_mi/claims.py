@@ -143,7 +143,7 @@ def _causes(study: StudyResult, model: str) -> Iterator[Claim]:
     )
     for row, what, others in (
         (gone, "Without its direction", "random directions"),
-        (heads, f"Without the {heads['sites']} strongest heads of other prompts",
+        (heads, f"Without the {heads['sites']} strongest heads, chosen on other prompts,",
          "as many heads drawn at random"),
     ):  # fmt: skip
         yield Claim(

@@ -41,6 +41,8 @@ class Estimate:
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
     def __str__(self) -> str:
+        if self.low != self.low:
+            return f"{self.value:.3f} (no interval, N = {self.n})"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (N = {self.n})"
 
 

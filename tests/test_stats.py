@@ -248,6 +248,8 @@ def test_no_trials_and_impossible_counts() -> None:
 
 def test_an_estimate_as_text() -> None:
     assert str(stats.Estimate(0.5, 0.25, 0.75, 8)) == "0.500 [0.250, 0.750] (N = 8)"
+    alone = stats.Estimate(0.5, math.nan, math.nan, 8)
+    assert str(alone) == "0.500 (no interval, N = 8)"
 
 
 # Permutation and Holm

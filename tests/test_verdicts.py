@@ -252,8 +252,8 @@ def test_claims_of_causes(values: dict[str, Any], holds: list[bool]) -> None:
     claims = study(causal=causal_rows(**values)).claims[8:11]
     assert [claim.holds for claim in claims] == holds
     assert claims[2].statement == (
-        "Without the 2 strongest heads of other prompts less of the decision is left than without "
-        "as many heads drawn at random."
+        "Without the 2 strongest heads, chosen on other prompts, less of the decision is left than "
+        "without as many heads drawn at random."
     )
     if not values:
         assert claims[0].evidence == (

@@ -134,7 +134,8 @@ def _gradients(sweep: Sweep, runs: PairRuns, steps: int) -> dict[str, Float[Tens
         stop_at_layer=end,
         cache=run.cache.upto(first) if first else None,
         hooks=[keep(name) for name in below],
-    )[:, [read - first for read in reads]]
+        last=reads == [run.length - 1],
+    )[:, [read - reads[-1] - 1 for read in reads]]
     if layer is None:
         mask = torch.ones(residual.shape[:2], dtype=torch.long)
         residual = adapter.resume(residual, mask, layer=adapter.n_layers)
