@@ -161,7 +161,7 @@ class _Climb:
         last = max(self._made, default=end)
         cache = self.run.cache.upto(self.start) if self.start else None
         base = self.run.residual[:, self.start :]
-        batch = base[:0]
+        batch = base[:0]  # no row yet
         layer = min(*entries, end)
         while layer < end:
             entered = sum(entry <= layer for entry in entries)
