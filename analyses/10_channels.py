@@ -21,7 +21,6 @@ OUT = Path("out/analyses")
 # %%
 model = emi.load_model(MODEL)
 probes = emi.fit_probes(emi.extract_activations(model, study_pairs(Path(MODEL).name)).train)
-probe = probes.select()
 pairs = {channel: emi.prompt_pairs(model, n=N, channel=channel) for channel in CHANNELS}
 
 # %% [markdown]

@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
         InputError: as `activation_patching`, `causal_mediation` and `ablate`.
     """
     from empathy_mi.causal.prompt_pairs import prompt_pairs
+    from empathy_mi.causal.results import largest
     from empathy_mi.hooks import parse_layers
     from empathy_mi.io import write_csv, write_text
     from empathy_mi.models import load_model
@@ -76,8 +77,8 @@ def run(options: argparse.Namespace) -> None:
     folder = Path(options.out)
     path = write_csv(folder / f"{options.action}.csv", table)
     order = {"patch": "effect", "mediate": "nie", "ablate": "change"}[options.action]
-    strongest = table[order].abs().sort_values(ascending=False, kind="stable").index[:12]
-    print(table.loc[sorted(strongest)].to_string(index=False, float_format="%.3f"))
+    strongest = largest(table, order, 12).sort_index()
+    print(strongest.to_string(index=False, float_format="%.3f"))
     print(f"\ntotal effect, clean minus corrupt, {options.metric}: {total}")
     if total.low <= 0:
         print("It is not above 0: this model does not follow the channel, and shares say nothing.")

@@ -15,8 +15,8 @@ from torch import Tensor
 from empathy_mi import stats
 from empathy_mi.causal.metrics import check_model, logit_diff
 from empathy_mi.causal.prompt_pairs import PromptPair, check_pair, prompt_pairs
-from empathy_mi.causal.results import sign_flip_p
-from empathy_mi.causal.runs import Run, read_run
+from empathy_mi.causal.results import largest, sign_flip_p
+from empathy_mi.causal.runs import Run, read_both, read_run
 from empathy_mi.causal.sites import Site
 from empathy_mi.errors import InputError, check_counts
 from empathy_mi.hooks import resolve_layers
@@ -149,9 +149,7 @@ class DirectAttribution:
 
     def top(self, n: int = 10) -> pd.DataFrame:
         """The rows of `table` with the largest changes, whatever their sign."""
-        frame = self.table()
-        order = frame["change"].abs().sort_values(ascending=False, kind="stable").index
-        return frame.loc[order[:n]].reset_index(drop=True)
+        return largest(self.table(), "change", n).reset_index(drop=True)
 
 
 @torch.no_grad()
@@ -208,8 +206,7 @@ def direct_attribution(
                 f"pair {pair.id}: its answers begin with the same token, so that the last prompt "
                 "token does not decide between them: give answers that differ at once."
             )
-        for side, tokens in enumerate((pair.clean, pair.corrupt)):
-            run = read_run(adapter, tokens, sites=sites)
+        for side, run in enumerate(read_both(adapter, pair, sites)):
             parts = _parts(adapter, run, end)
             if target is None:
                 along = _towards_logits(adapter, run, pair)

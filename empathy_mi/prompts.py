@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from empathy_mi.errors import InputError
 from empathy_mi.organisms import Grammar, is_organism, scenario_document
 from empathy_mi.outcomes import Scorer, action, lexical
-from empathy_mi.scenarios import SCENARIOS, get_scenario, scenario_prompt
+from empathy_mi.scenarios import chosen_scenarios, scenario_prompt
 from empathy_mi.tokens import encode, encode_prompt
 
 Asked = Literal["empathy", "task"]
@@ -67,14 +66,8 @@ def scenario_prompts(
     Raises:
         InputError: a scenario is unknown, or none is given.
     """
-    if isinstance(scenarios, str):
-        scenarios = [scenarios]
-    if scenarios is not None and not scenarios:
-        raise InputError("no scenario is given: name at least one, or None for all five.")
-    names = [s.id for s in SCENARIOS] if scenarios is None else list(dict.fromkeys(scenarios))
-    chosen = [get_scenario(name) for name in names]
     prompts = []
-    for scenario in chosen:
+    for scenario in chosen_scenarios(scenarios):
         for sample in range(samples):
             if is_organism(model_name):
                 drawn = scenario_document(f"{seed} prompt {sample}", scenario.id)

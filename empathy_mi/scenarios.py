@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -94,6 +94,21 @@ def _from_row(row: Any, where: str) -> Scenario:
 
 
 SCENARIOS: tuple[Scenario, ...] = load_scenarios()
+
+
+def chosen_scenarios(scenarios: Sequence[str] | str | None) -> list[Scenario]:
+    """The scenarios of some ids, each once; None is all five.
+
+    Raises:
+        InputError: one is unknown, or none is given.
+    """
+    if isinstance(scenarios, str):
+        scenarios = [scenarios]
+    if scenarios is not None and not scenarios:
+        raise InputError("no scenario is given: name at least one, or None for all five.")
+    if scenarios is None:
+        return list(SCENARIOS)
+    return [get_scenario(name) for name in dict.fromkeys(scenarios)]
 
 
 def get_scenario(id: str) -> Scenario:

@@ -11,7 +11,7 @@ from empathy_mi.causal.attribution import attribution_patching
 from empathy_mi.causal.mediation import causal_mediation
 from empathy_mi.causal.patching import activation_patching
 from empathy_mi.causal.prompt_pairs import PromptPair, prompt_pairs
-from empathy_mi.causal.results import PatchingResult
+from empathy_mi.causal.results import PatchingResult, largest
 from empathy_mi.causal.sites import Site, sites
 from empathy_mi.causal.summary import agreement
 from empathy_mi.models import Adapter
@@ -132,6 +132,5 @@ def _prompts(
 
 def _strongest(heads: pd.DataFrame) -> list[Site]:
     """The heads with the largest mean effects, whatever their sign."""
-    order = heads["effect"].abs().sort_values(ascending=False, kind="stable").index[:HEADS]
-    rows = heads.loc[order, ["layer", "head"]].itertuples(index=False)
+    rows = largest(heads, "effect", HEADS)[["layer", "head"]].itertuples(index=False)
     return [Site(int(layer), "head", int(head)) for layer, head in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -255,21 +255,18 @@ def _detection(
         for text in (p.empathic, p.non_empathic)
     ]
 
-    def project(step: Step) -> dict[str, Tensor]:
-        with used.applied(adapter, step, "detection"):
-            pooled = extract_pooled(adapter, rows, [reader.layer], pooling, 8192)[0][:, 0].double()
+    def project() -> Tensor:
+        pooled = extract_pooled(adapter, rows, [reader.layer], pooling, 8192)[0][:, 0].double()
         along = pooled @ reader.direction.double()
         rounding = 4 * torch.finfo(adapter.dtype).eps * pooled.norm(dim=-1)
-        return {"along": along.where(along.abs() >= rounding, 0.0)}  # nothing left: sides are tied
+        return along.where(along.abs() >= rounding, 0.0)  # nothing left: sides are tied
 
-    about = [adapter.fingerprint, used.key, texts.digest, reader.layer, pooling, context]
-    found = []
-    for step in ((), *steps):
-        key = digest([*about, [str(site) for site in step]], reader.direction)
-        along = kept_tensors(out, key, partial(project, step))["along"].numpy()
-        crossings = stats.wins(along[0::2], along[1::2])
-        found.append(stats.bootstrap_auroc(crossings, [p.scenario for p in texts], seed=seed))
-    return tuple(found)
+    about = [texts.digest, reader.layer, pooling, context, digest(reader.direction)]
+    scenarios = [p.scenario for p in texts]
+    return tuple(
+        stats.bootstrap_auroc(stats.wins(along[0::2], along[1::2]), scenarios, seed=seed)
+        for along in _after_each(adapter, used, steps, "detection", about, project, out)
+    )
 
 
 def _neutral(
@@ -285,14 +282,31 @@ def _neutral(
     prompts = [encode_prompt(adapter.tokenizer, text.prompt) for text in texts]
     completions = [encode_completion(adapter.tokenizer, text.completion) for text in texts]
 
-    def lose(step: Step) -> dict[str, Tensor]:
-        with used.applied(adapter, step, "neutral"):
-            losses = negative_log_likelihood(adapter, prompts, completions)
-        return {"losses": torch.tensor(losses, dtype=torch.float64)}
+    def lose() -> Tensor:
+        losses = negative_log_likelihood(adapter, prompts, completions)
+        return torch.tensor(losses, dtype=torch.float64)
 
-    about = [adapter.fingerprint, used.key, prompts, completions]
+    about = [prompts, completions]
+    return np.array(_after_each(adapter, used, steps, "neutral", about, lose, out)).T
+
+
+def _after_each(
+    adapter: Adapter,
+    used: Replacement,
+    steps: Sequence[Step],
+    label: str,
+    about: Sequence[Any],
+    measure: Callable[[], Tensor],
+    out: str | Path | None,
+) -> list[Array]:
+    """What is measured without ablation, then after each step; `about` names what it hangs on."""
+
+    def make(step: Step) -> dict[str, Tensor]:
+        with used.applied(adapter, step, label):
+            return {"values": measure()}
+
     found = []
     for step in ((), *steps):
-        key = digest([*about, [str(site) for site in step]])
-        found.append(kept_tensors(out, key, partial(lose, step))["losses"].numpy())
-    return np.array(found).T
+        key = digest([adapter.fingerprint, used.key, label, *about, [str(site) for site in step]])
+        found.append(kept_tensors(out, key, partial(make, step))["values"].numpy())
+    return found

@@ -9,11 +9,11 @@ tokenizer gives both as many tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from empathy_mi.errors import InputError
-from empathy_mi.scenarios import SCENARIOS, get_scenario
+from empathy_mi.scenarios import Scenario, chosen_scenarios, scenario_prompt
 
 Channel = Literal["system", "situation", "need"]
 
@@ -116,31 +116,33 @@ def counterfactual_texts(
         scenarios: ids; None is all five.
 
     Raises:
-        InputError: the channel or a scenario is unknown.
+        InputError: the channel or a scenario is unknown, or no scenario is given.
     """
     if channel not in FRAMES:
         raise InputError(f"unknown channel {channel!r}: use {', '.join(map(repr, FRAMES))}.")
-    names = [s.id for s in SCENARIOS] if scenarios is None else list(dict.fromkeys(scenarios))
-    chosen = [get_scenario(name) for name in names]
+    chosen = chosen_scenarios(scenarios)
     found = []
     for number, frame in enumerate(FRAMES[channel], start=1):
         for scenario in chosen:
             roles = ROLES[scenario.id]
-            first, second = {
+            one, two = {
                 "system": (roles.care, roles.task),
                 "situation": (roles.person, roles.own),
                 "need": (roles.person, roles.other),
             }[channel]
-            told = [frame.format(*order) for order in ((first, second), (second, first))]
-            both = []
-            for sentence in told:
-                parts = [scenario.objective, scenario.pressure, scenario.question]
-                if channel == "situation":
-                    parts[1] += f" {sentence}"
-                elif channel == "need":
-                    parts[1] = f"{sentence} {REACH.format(person=roles.person)}"
-                both.append(("\n\n".join(parts), sentence if channel == "system" else None))
-            found.append(
-                CounterfactualText(f"{channel}-{scenario.id}-{number}", scenario.id, *both)
-            )
+            told = (frame.format(*order) for order in ((one, two), (two, one)))
+            clean, corrupt = (_prompt(scenario, channel, sentence) for sentence in told)
+            id = f"{channel}-{scenario.id}-{number}"
+            found.append(CounterfactualText(id, scenario.id, clean, corrupt))
     return tuple(found)
+
+
+def _prompt(scenario: Scenario, channel: Channel, sentence: str) -> tuple[str, str | None]:
+    """The user's message and the system prompt, one of which holds the sentence."""
+    if channel == "system":
+        return scenario_prompt(scenario), sentence
+    if channel == "situation":
+        pressure = f"{scenario.pressure} {sentence}"
+    else:
+        pressure = f"{sentence} {REACH.format(person=ROLES[scenario.id].person)}"
+    return scenario_prompt(replace(scenario, pressure=pressure)), None

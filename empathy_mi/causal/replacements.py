@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from empathy_mi import stats
-from empathy_mi.causal.runs import read_run
+from empathy_mi.causal.runs import read_both
 from empathy_mi.causal.sites import Site
 from empathy_mi.causal.staircase import Patch, write
 from empathy_mi.causal.sweeps import Sweep
@@ -79,8 +79,7 @@ def pools_of(plan: Sweep) -> dict[Site, Float[Tensor, "token width"]]:
     """Activations of every token of all prompts, by site."""
     kept: dict[Site, list[Tensor]] = {site: [] for site in plan.sites}
     for pair in plan.pairs:
-        for tokens in (pair.clean, pair.corrupt):
-            run = read_run(plan.adapter, tokens, sites=plan.sites)
+        for run in read_both(plan.adapter, pair, plan.sites):
             for site, parts in kept.items():
                 parts.append(run.at(site, range(run.length)))
     return {site: torch.cat(parts) for site, parts in kept.items()}

@@ -131,9 +131,7 @@ class PatchingResult:
 
     def top(self, n: int = 10) -> pd.DataFrame:
         """The rows of `table` with the largest mean effects, whatever their sign."""
-        frame = self.table()
-        order = frame["effect"].abs().sort_values(ascending=False, kind="stable").index
-        return frame.loc[order[:n]].reset_index(drop=True)
+        return largest(self.table(), "effect", n).reset_index(drop=True)
 
     def select(self, sites: tuple[Site, ...]) -> PatchingResult:
         """The result at some of its sites; the family of tests stays as large.
@@ -184,6 +182,12 @@ class PatchingResult:
         below = means_over(np.where(known, whole, np.nan), index)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(above / below)
+
+
+def largest(frame: pd.DataFrame, column: str, n: int) -> pd.DataFrame:
+    """The rows with the largest values of a column, whatever their sign, in that order."""
+    order = frame[column].abs().sort_values(ascending=False, kind="stable").index
+    return frame.loc[order[:n]]
 
 
 def sign_flip_p(

@@ -164,12 +164,33 @@ def read_pair(
     sites = list(sites)
     found = []
     for number, continuation in enumerate(metric.continuations(pair)):
-        clean, corrupt = ((*ids, *continuation[:-1]) for ids in (pair.clean, pair.corrupt))
-        run = read_run(adapter, clean, sites=sites)
-        if corruption is None:
-            shared = min(pair.before, len(corrupt) - 1)
-            other = read_run(adapter, corrupt, sites=sites, like=(run, shared))
-        else:
-            other = read_run(adapter, corrupt, sites=sites, hooks=[corruption])
-        found.append(PairRuns(pair, metric, number, run, other))
+        both = read_both(
+            adapter, pair, sites, continuation=continuation[:-1], corruption=corruption
+        )
+        found.append(PairRuns(pair, metric, number, *both))
     return found
+
+
+def read_both(
+    adapter: Adapter,
+    pair: PromptPair,
+    sites: Sequence[Site],
+    *,
+    continuation: Sequence[int] = (),
+    corruption: Hook | None = None,
+) -> tuple[Run, Run]:
+    """Read the clean and the corrupt prompt of a pair, what both begin with once.
+
+    Args:
+        adapter: the model.
+        pair: the pair.
+        sites: whose activations to keep.
+        continuation: what is read after each prompt.
+        corruption: what else runs in the corrupt prompt's run, which then is read whole.
+    """
+    clean, corrupt = ((*ids, *continuation) for ids in (pair.clean, pair.corrupt))
+    run = read_run(adapter, clean, sites=sites)
+    if corruption is not None:
+        return run, read_run(adapter, corrupt, sites=sites, hooks=[corruption])
+    shared = min(pair.before, len(corrupt) - 1)
+    return run, read_run(adapter, corrupt, sites=sites, like=(run, shared))

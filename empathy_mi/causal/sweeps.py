@@ -220,6 +220,6 @@ def _kept(
         unpatched = torch.tensor([clean, corrupt], dtype=torch.float64)
         return {"unpatched": unpatched, "patched": torch.from_numpy(values)}
 
-    found = kept_tensors(out, "" if out is None else sweep.key(number, method), make)
+    found = kept_tensors(out, sweep.key(number, method), make)
     clean, corrupt = found["unpatched"].tolist()
     return clean, corrupt, found["patched"].numpy()

@@ -237,12 +237,11 @@ class BaseAdapter(ABC):
         with hooks on its MLP runs as it is.
         """
         mlp = None if layer is None else getattr(self._model.blocks[layer], "mlp", None)
-        hooked = any(
+        if mlp is None or any(
             point.fwd_hooks
             for name, point in self._points.items()
             if name.startswith(f"blocks.{layer}.") and "mlp" in name
-        )
-        if mlp is None or hooked:
+        ):
             yield
             return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as escape
 from typing import TYPE_CHECKING
 
+from empathy_mi.causal.results import largest
 from empathy_mi.causal.summary import where_carried
 from empathy_mi.report.html import figure, folded, table, with_intervals
 from empathy_mi.viz.causal import ablation_left, mediation_by_layer, patching_map
@@ -41,8 +42,7 @@ def causal(study: StudyResult) -> str:
         parts.append(figure(patching_map(stream), f"patching-{number}"))
         parts.append(f"<p>{escape.escape(where_carried(cells))}</p>")
         heads = cells[cells["component"] == "head"]
-        strongest = heads["effect"].abs().sort_values(ascending=False, kind="stable").index[:_TOP]
-        best = with_intervals(heads.loc[strongest])
+        best = with_intervals(largest(heads, "effect", _TOP))
         columns = ["site", "effect", "normalized", "p", "p_holm", "n"]
         parts.append(folded(f"{model}: its strongest heads", table(best[columns])))
     parts.append(

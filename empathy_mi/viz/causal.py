@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from empathy_mi.causal.results import largest
 from empathy_mi.viz.theme import PALETTE, band, error_bars, styled, translucent
 
 SIGNIFICANT = 0.05
@@ -113,8 +114,7 @@ def ablation_left(table: pd.DataFrame) -> go.Figure:
             name=f"{table['how'].iloc[0]} ablation ({n})",
         )  # fmt: skip
         return styled(figure, x="ablated together", y="share of the contrast left")
-    order = table["change"].abs().sort_values(kind="stable").index[-BARS:]
-    rows = table.loc[order]
+    rows = largest(table, "change", BARS)[::-1]
     figure = go.Figure(
         go.Bar(
             x=rows["left"], y=rows["ablated"], orientation="h", marker={"color": PALETTE[0]},
@@ -133,8 +133,7 @@ def attribution_bars(table: pd.DataFrame, *, top: int = BARS) -> go.Figure:
         table: what `DirectAttribution.table` gives.
         top: how many are drawn.
     """
-    order = table["change"].abs().sort_values(ascending=False, kind="stable").index[:top]
-    rows = table.loc[order[::-1]]
+    rows = largest(table, "change", top)[::-1]
     figure = go.Figure(
         go.Bar(
             x=rows["change"], y=rows["part"], orientation="h", marker={"color": PALETTE[0]},

@@ -25,6 +25,7 @@ import torch
 SAMPLED = 12
 WIDE = 1152
 PLAIN, COUNTED = "plain Hugging Face, one forward per site", "the counted floor"
+LOOPED = "transformer_lens.patching, one by one"
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,6 @@ class Sweep:
         price = 8 * self.size.length * self.size.blocks
         part = sites * len(self.size.places) / len(self.sampled)
         return {PLAIN: part, LOOPED: part, COUNTED: sites * self.size.needed / price}
-
-
-LOOPED = "transformer_lens.patching, one by one"
 
 
 def residual(sweep: Sweep) -> timing.Subjects:
